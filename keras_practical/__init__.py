@@ -1,0 +1,35 @@
+"""The working habits of *Practical Deep Learning for Coders*, for plain Keras 3.
+
+Plain Keras in, plain Keras out: each helper takes and returns ordinary Keras models, data sets,
+callbacks, numbers and axes, and can be added to or dropped from a script by one line.
+"""
+
+from keras_practical import backbones, curves, losses, optimizers, plots, schedules, transfer
+from keras_practical.callbacks import OneCycle
+from keras_practical.data import ImageData, load_images
+from keras_practical.evaluate import Evaluation, evaluate, predict_with_labels, wilson_interval
+from keras_practical.images import read_image
+from keras_practical.index import ImageIndex, ImageRecord
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Evaluation",
+    "ImageData",
+    "ImageIndex",
+    "ImageRecord",
+    "OneCycle",
+    "__version__",
+    "backbones",
+    "curves",
+    "evaluate",
+    "load_images",
+    "losses",
+    "optimizers",
+    "plots",
+    "predict_with_labels",
+    "read_image",
+    "schedules",
+    "transfer",
+    "wilson_interval",
+]

@@ -1,0 +1,172 @@
+"""Pixels on demand: decoded once into memory or into a file, or again each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_practical._progress import track
+from keras_practical.images import Header, decode, inspect
+
+__all__ = ["PixelStore"]
+
+
+class PixelStore:
+    """The pictures of a data set as uint8 arrays of one size.
+
+    Used by `load_images`; make one by hand for pictures that belong to no classes. Either
+    `decode_all` or `check_files` must run before `read`.
+
+    Args:
+        pictures: Files' paths, their bytes, or arrays.
+        size: `(height, width)` in pixels.
+        aspect: `"crop"`, `"pad"` or `"stretch"`, as in `read_image`.
+        color_mode: `"rgb"` or `"grayscale"`.
+
+    Example:
+
+    >>> store = PixelStore([np.zeros((8, 8), "uint8")], (4, 4), aspect="crop", color_mode="rgb")
+    >>> headers = store.decode_all(None, verbose=False)
+    >>> store.read([0])[0].shape
+    (1, 4, 4, 3)
+    """
+
+    def __init__(
+        self, pictures: Sequence[Any], size: tuple[int, int], *, aspect: str, color_mode: str
+    ) -> None:
+        self._pictures = pictures
+        self._size = size
+        self._aspect = aspect
+        self._color_mode = color_mode
+        self._pixels: np.ndarray | None = None
+        self._reported: set[int] = set()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of one picture."""
+        return (*self._size, 3 if self._color_mode == "rgb" else 1)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that all decoded pictures take, in bytes."""
+        return len(self._pictures) * int(np.prod(self.shape))
+
+    def decode_all(self, cache_dir: str | Path | None, *, verbose: bool) -> list[Header]:
+        """Decode every picture, into memory or into a file of `cache_dir`, and say what was found.
+
+        A file left by an earlier call is used if it fits these very pictures.
+        """
+        if cache_dir is None:
+            self._pixels = np.zeros((len(self._pictures), *self.shape), "uint8")
+            return self._fill(self._pixels, verbose)
+        folder = Path(cache_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"pixels-{self._fingerprint()}.npy"
+        notes = file.with_suffix(".json")
+        headers = self._open(file, notes)
+        if headers is None:
+            # The names appear only when everything is written: a killed run leaves no half cache.
+            partial = file.with_suffix(f".{os.getpid()}.partial")
+            try:
+                pixels = np.lib.format.open_memmap(
+                    partial, "w+", "uint8", (len(self._pictures), *self.shape)
+                )
+                headers = self._fill(pixels, verbose)
+                pixels.flush()
+                del pixels
+                notes.write_text(json.dumps([asdict(header) for header in headers]))
+                partial.replace(file)
+            finally:
+                partial.unlink(missing_ok=True)
+            self._pixels = np.load(file, mmap_mode="r")
+        return headers
+
+    def check_files(self, decoded: Sequence[bool], *, verbose: bool) -> list[Header]:
+        """Look at every header; decode, to be certain, the pictures marked in `decoded`."""
+
+        def check(position: int) -> Header:
+            picture = self._pictures[position]
+            return self._decode(picture)[1] if decoded[position] else inspect(picture)
+
+        return self._in_parallel(check, "Checking pictures", verbose)
+
+    def read(self, positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pictures at `positions`, and for each whether it could be read.
+
+        The first array is uint8 of shape `(len(positions), height, width, channels)`, black where
+        a picture can't be read; the second is bool of shape `(len(positions),)`.
+        """
+        if self._pixels is not None:
+            return self._pixels[positions], np.ones(len(positions), bool)
+        images = np.zeros((len(positions), *self.shape), "uint8")
+        readable = np.zeros(len(positions), bool)
+        for row, position in enumerate(positions):
+            pixels, header = self._decode(self._pictures[position])
+            if pixels is None:
+                self._report(int(position), header)
+            else:
+                images[row], readable[row] = pixels, True
+        return images, readable
+
+    def _decode(self, picture: Any) -> tuple[np.ndarray | None, Header]:
+        return decode(picture, self._size, self._aspect, self._color_mode)
+
+    def _fill(self, pixels: np.ndarray, verbose: bool) -> list[Header]:
+        def fill(position: int) -> Header:
+            decoded, header = self._decode(self._pictures[position])
+            if decoded is not None:
+                pixels[position] = decoded
+            return header
+
+        return self._in_parallel(fill, "Reading pictures", verbose)
+
+    def _in_parallel(
+        self, task: Callable[[int], Header], description: str, verbose: bool
+    ) -> list[Header]:
+        count = len(self._pictures)
+        # Decoders release Python's lock, so threads use every core.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(track(pool.map(task, range(count)), description, count, show=verbose))
+
+    def _open(self, file: Path, notes: Path) -> list[Header] | None:
+        """Take over a cache file; `None` if there is none or it's damaged."""
+        try:
+            headers = [Header(**entry) for entry in json.loads(notes.read_text())]
+            pixels = np.load(file, mmap_mode="r")
+        except (OSError, ValueError, TypeError):
+            return None
+        if pixels.shape != (len(self._pictures), *self.shape) or len(headers) != len(pixels):
+            return None
+        self._pixels = pixels
+        return headers
+
+    def _fingerprint(self) -> str:
+        """Return a hash that changes with any picture or setting."""
+        digest = hashlib.sha256(repr((1, self.shape, self._aspect)).encode())
+        for picture in self._pictures:
+            if isinstance(picture, np.ndarray):
+                digest.update(np.ascontiguousarray(picture).tobytes())
+            elif isinstance(picture, bytes):
+                digest.update(picture)
+            else:
+                path = Path(picture).absolute()
+                state = path.stat() if path.exists() else None
+                stamp = (state.st_size, state.st_mtime_ns) if state else None
+                digest.update(repr((str(path), stamp)).encode())
+        return digest.hexdigest()[:20]
+
+    def _report(self, position: int, header: Header) -> None:
+        if position not in self._reported:
+            self._reported.add(position)
+            picture = self._pictures[position]
+            name = picture if isinstance(picture, str | Path) else f"picture {position}"
+            warnings.warn(f"Left out {name}: {header.problem}.", stacklevel=2)

@@ -1,0 +1,169 @@
+"""Plots: each takes an `ax` (or makes one) and returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_practical._validation import check_count
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["learning_curves", "show_batch", "show_images"]
+
+# Two of Okabe and Ito's colours that colour-blind people tell apart, on white and on black.
+_BLUE, _ORANGE = "#0072B2", "#E69F00"
+
+
+def show_images(
+    images: Any,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 6,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw pictures in a grid, each with a title below it.
+
+    Use it for anything worth looking at: a batch, the worst mistakes, an augmentation. The plain
+    way is a loop over `plt.subplots` and `imshow`.
+
+    Args:
+        images: Array of shape `(n, height, width, channels)` with 1 or 3 channels in [0, 255], or
+            a sequence of such pictures of one size.
+        titles: One text a picture. Optional.
+        columns: Pictures in a row, >= 1.
+        ax: Where to draw. Default: a new figure that fits the grid.
+
+    Returns:
+        The axes, without ticks.
+
+    Raises:
+        ValueError: There are no pictures, or not one title for each.
+
+    Example:
+
+    >>> ax = show_images(np.zeros((3, 8, 8, 3)), ["a", "b", "c"])
+    >>> [text.get_text() for text in ax.texts]
+    ['a', 'b', 'c']
+    """
+    check_count("columns", columns)
+    pictures = np.asarray(images)
+    if pictures.ndim != 4 or not len(pictures):
+        raise ValueError(
+            "`images` must be of shape (n, height, width, channels) with n >= 1. "
+            f"Received: shape {pictures.shape}"
+        )
+    if titles is not None and len(titles) != len(pictures):
+        raise ValueError(f"Received {len(titles)} titles for {len(pictures)} images")
+    pictures = np.clip(np.rint(pictures), 0, 255).astype("uint8")
+    n, height, width = pictures.shape[:3]
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    gap = max(2, round(0.06 * width))
+    # Room for a line of text below each picture.
+    strip = round(0.2 * width) if titles is not None else gap
+    canvas = np.full((rows * (height + strip), columns * (width + gap), 3), 255, "uint8")
+    ax = _axes(ax, (1.6 * columns, 1.6 * columns * canvas.shape[0] / canvas.shape[1]))
+    for number, picture in enumerate(pictures):
+        top, left = number // columns * (height + strip), number % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = picture
+        if titles is not None:
+            ax.text(
+                left + width / 2,
+                top + height + 0.03 * width,
+                titles[number],
+                ha="center",
+                va="top",
+                fontsize=8,
+                color="black",
+                parse_math=False,
+            )
+    ax.imshow(canvas)
+    ax.set_axis_off()
+    return ax
+
+
+def show_batch(dataset: Any, *, n: int = 12, columns: int = 6, ax: Axes | None = None) -> Axes:
+    """Draw the first pictures of a data set with their class names.
+
+    Use it before training: are the pictures upright, whole, and labelled as you would label them?
+
+    Args:
+        dataset: A data set of `load_images`, or any of `(images, integer labels)` batches.
+        n: Number of pictures, >= 1; one batch at most.
+        columns: Pictures in a row, >= 1.
+        ax: Where to draw. Default: a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: `n` or `columns` is below 1.
+
+    Example:
+
+    >>> ax = show_batch([(np.zeros((2, 8, 8, 3)), np.array([0, 1]))])
+    >>> [text.get_text() for text in ax.texts]
+    ['0', '1']
+    """
+    check_count("n", n)
+    images, labels = next(iter(dataset))
+    names = getattr(dataset, "class_names", None)
+    titles = [names[label] if names else str(label) for label in np.asarray(labels)[:n].tolist()]
+    return show_images(np.asarray(images)[:n], titles, columns=columns, ax=ax)
+
+
+def learning_curves(history: Any, *, metric: str = "accuracy", ax: Axes | None = None) -> Axes:
+    """Draw a metric over the epochs, for training and, if there is any, validation.
+
+    Use it to see whether more epochs would help (both still rise) or the model learns by heart
+    (validation falls behind).
+
+    Args:
+        history: What `fit` or `fine_tune` returned, or its dictionary.
+        metric: The metric's name, such as `"accuracy"` or `"loss"`.
+        ax: Where to draw. Default: a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: The history has no such metric.
+
+    Example:
+
+    >>> ax = learning_curves({"loss": [2.0, 1.0], "val_loss": [2.1, 1.5]}, metric="loss")
+    >>> [line.get_label() for line in ax.get_lines()]
+    ['training', 'validation']
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    values = getattr(history, "history", history)
+    if metric not in values:
+        raise ValueError(
+            f"The history has no metric {metric!r}. It has: {', '.join(sorted(values))}"
+        )
+    ax = _axes(ax, (5.0, 3.2))
+    for name, label, color in (
+        (metric, "training", _BLUE),
+        (f"val_{metric}", "validation", _ORANGE),
+    ):
+        if name in values:
+            epochs = range(1, len(values[name]) + 1)
+            ax.plot(epochs, values[name], "o-", color=color, label=label)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(metric)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend()
+    return ax
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]

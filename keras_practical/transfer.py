@@ -1,0 +1,321 @@
+"""Transfer learning: a classifier on a pretrained backbone, and how to fine-tune it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_practical import backbones
+from keras_practical._validation import (
+    ImageSize,
+    check_between,
+    check_choice,
+    check_count,
+    check_image_size,
+    check_positive,
+)
+from keras_practical.callbacks import OneCycle
+from keras_practical.curves import geometric_multipliers
+from keras_practical.freezing import freeze_to, groups, summary, unfreeze
+from keras_practical.losses import SmoothedSparseCategoricalCrossentropy
+from keras_practical.optimizers import scale_learning_rates
+
+__all__ = ["classifier", "fine_tune", "freeze_to", "groups", "summary", "unfreeze"]
+
+
+def classifier(
+    backbone: str | keras.Model,
+    class_names: Sequence[str] | int,
+    *,
+    image_size: ImageSize | None = None,
+    weights: str | Path | None = "imagenet",
+    head: str = "linear",
+    dropout: float | None = None,
+    augmentation: Any = None,
+    label_smoothing: float = 0.0,
+    preprocessing: str | None = None,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build an image classifier on a pretrained backbone, compiled, its backbone frozen.
+
+    Use it to start from ImageNet features rather than from scratch. The model is an ordinary
+    functional Keras model, complete by itself: pixels in [0, 255] in (uint8 or float),
+    probabilities out, so a saved file needs neither this package nor any preprocessing. In plain
+    Keras one writes the same by hand from `keras.applications`, a pooling and a `Dense` layer,
+    and must know the preprocessing that each network's weights expect.
+
+    Args:
+        backbone: A name in `keras_practical.backbones.BACKBONES`, or any `keras.Model` from images
+            to a feature map, a sequence of vectors or one vector (keras-hub's included). A model
+            is used itself, not a copy: its weights are shared and will train.
+        class_names: The classes' names, or how many there are; at least two.
+        image_size: Pixels, one number or `(height, width)`. Default: the backbone's own.
+        weights: `"imagenet"`, a weights file's path, or `None` for random weights. Not used with a
+            `keras.Model`, which brings its own.
+        head: `"linear"` (average pooling, dropout, softmax) or `"mlp"` (fastai's: average and
+            maximum pooling side by side, a hidden layer of 512, batch normalization).
+        dropout: Rate before the last layer, in [0, 1). Default: 0.2 for `"linear"`, 0.5 for
+            `"mlp"`, whose first dropout is half as strong.
+        augmentation: A Keras layer, or a list of them, applied to the pixels while training.
+        label_smoothing: Part of each label spread over all classes, in [0, 1). Above 0 the loss is
+            `keras_practical.losses.SmoothedSparseCategoricalCrossentropy`.
+        preprocessing: How a `keras.Model` wants its pixels: `"none"` (default, as they come),
+            `"minus_one_to_one"`, `"caffe"` or `"torch"`. A named backbone has its own.
+        seed: Decides the head's first weights and its dropout. Default: Keras's global seed.
+
+    Returns:
+        A compiled `keras.Model` from `(batch, height, width, channels)` to float32 probabilities
+        of shape `(batch, classes)`, with Adam at 0.001, cross-entropy on integer labels and
+        accuracy.
+
+    Raises:
+        ValueError: An argument is outside its range, or the backbone's output isn't usable.
+        RuntimeError: The ImageNet weights can't be had; the text says how to go on offline.
+
+    Example:
+
+    >>> model = classifier("MobileNetV2", ["cats", "dogs"], image_size=96, weights=None)
+    >>> model.output_shape, summary(model).trainable_count
+    ((None, 2), 2562)
+
+    Reference:
+        https://keras.io/guides/transfer_learning/; the `"mlp"` head is fastai's
+        `create_head`.
+    """
+    class_count = class_names if isinstance(class_names, int) else len(class_names)
+    check_count("class_names", class_count, minimum=2)
+    check_choice("head", head, ("linear", "mlp"))
+    check_between("label_smoothing", label_smoothing, 0.0, 0.999)
+    rate = {"linear": 0.2, "mlp": 0.5}[head] if dropout is None else dropout
+    check_between("dropout", rate, 0.0, 0.999)
+    body, shape, scaling = _backbone(backbone, image_size, weights, preprocessing)
+
+    inputs = keras.Input(shape, name="images")
+    features = inputs
+    for layer in _as_layers(augmentation):
+        features = layer(features)
+    for layer in backbones.preprocessing_layers(scaling):
+        features = layer(features)
+    features = body(features)
+    outputs = _head(features, head, class_count, rate, seed)
+    model = keras.Model(inputs, outputs, name=f"{body.name}_classifier")
+    freeze_to(model, -1)
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=1e-3),
+        loss=SmoothedSparseCategoricalCrossentropy(label_smoothing)
+        if label_smoothing
+        else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def _backbone(
+    backbone: str | keras.Model,
+    image_size: ImageSize | None,
+    weights: str | Path | None,
+    preprocessing: str | None,
+) -> tuple[keras.Model, tuple[int | None, int | None, int], str]:
+    """Return the backbone, its input shape and its preprocessing."""
+    size = None if image_size is None else check_image_size("image_size", image_size)
+    if isinstance(backbone, str):
+        check_choice("backbone", backbone, backbones.BACKBONES)
+        entry = backbones.BACKBONES[backbone]
+        size = size or (entry.default_size, entry.default_size)
+        model = backbones.build(backbone, image_size=size, weights=weights)
+        return model, (*size, 3), preprocessing or entry.preprocessing
+    if not isinstance(backbone, keras.Model):
+        raise ValueError(
+            "`backbone` must be a name in keras_practical.backbones.BACKBONES or a keras.Model. "
+            f"Received: {type(backbone).__name__}"
+        )
+    shape = getattr(backbone, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ValueError(
+            "`backbone` must take one batch of images, (batch, height, width, channels). "
+            f"Received: a model with input shape {shape}"
+        )
+    height, width = size or shape[1:3]
+    return backbone, (height, width, shape[3]), preprocessing or "none"
+
+
+def _as_layers(augmentation: Any) -> list[Any]:
+    if augmentation is None:
+        return []
+    return list(augmentation) if isinstance(augmentation, list | tuple) else [augmentation]
+
+
+def _head(features: Any, head: str, class_count: int, dropout: float, seed: int | None) -> Any:
+    """Add pooling and classifier to a backbone's output."""
+    layers = keras.layers
+    rank = len(getattr(features, "shape", ()))
+    if rank not in (2, 3, 4):
+        raise ValueError(
+            "`backbone` must give a feature map (batch, height, width, channels), vectors "
+            "(batch, n, channels) or one vector (batch, channels). "
+            f"Received: an output {getattr(features, 'shape', type(features).__name__)}"
+        )
+
+    def pool(kind: str) -> Any:
+        if rank == 2:
+            return features
+        return getattr(layers, f"Global{kind}Pooling{rank - 2}D")()(features)
+
+    def seeded(offset: int) -> int | None:
+        return None if seed is None else seed + offset
+
+    def initializer(offset: int) -> keras.initializers.Initializer:
+        return keras.initializers.GlorotUniform(seeded(offset))
+
+    if head == "mlp":
+        pooled = [pool("Max"), pool("Average")] if rank > 2 else [features]
+        features = layers.Concatenate()(pooled) if rank > 2 else features
+        features = layers.BatchNormalization()(features)
+        features = layers.Dropout(dropout / 2, seed=seeded(0))(features)
+        hidden = layers.Dense(512, use_bias=False, kernel_initializer=initializer(1))
+        features = layers.ReLU()(hidden(features))
+        features = layers.BatchNormalization()(features)
+    else:
+        features = pool("Average")
+    features = layers.Dropout(dropout, seed=seeded(2))(features)
+    # float32 also under mixed precision: half precision would round the probabilities.
+    return layers.Dense(
+        class_count,
+        activation="softmax",
+        dtype="float32",
+        kernel_initializer=initializer(3),
+        name="probabilities",
+    )(features)
+
+
+def fine_tune(
+    model: keras.Model,
+    train: Any,
+    *,
+    validation_data: Any = None,
+    epochs: int = 3,
+    frozen_epochs: int = 1,
+    max_learning_rate: float = 1e-3,
+    frozen_learning_rate: float | None = None,
+    earliest_multiplier: float = 0.01,
+    train_batch_norm: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> keras.callbacks.History:
+    """Fine-tune a classifier: its head alone first, then the whole network, one cycle each.
+
+    Use it on a model of `classifier`, or on any compiled model with a backbone inside. In the
+    first phase the backbone is frozen and the new head learns at a high rate. In the second
+    everything trains, with learning rates that fall geometrically from the head to the earliest
+    layers, which hold the most general features. Each phase starts a fresh optimizer of the kind
+    and configuration that the model was compiled with; loss and metrics stay. In plain Keras this
+    is two rounds of setting `trainable`, compiling and `fit`, at one learning rate for all layers.
+
+    Ctrl-C leaves a usable model, with the weights so far and its optimizer's own learning rate.
+
+    Args:
+        model: A compiled classifier. It is trained in place and stays thawed.
+        train: Training data: a batched `tf.data.Dataset` of images and integer labels, a
+            `keras.utils.PyDataset`, or an `(images, labels)` tuple of arrays. It must know its
+            length.
+        validation_data: As in `fit`.
+        epochs: Epochs of the second phase, >= 0.
+        frozen_epochs: Epochs of the first phase, >= 0.
+        max_learning_rate: Peak rate of the head in the second phase, > 0.
+        frozen_learning_rate: Peak rate of the first phase, > 0. Default: ten times
+            `max_learning_rate`, because nothing pretrained can be damaged there.
+        earliest_multiplier: Learning rate of the earliest layer group in the second phase as a
+            part of the head's, > 0.
+        train_batch_norm: As in `freeze_to`.
+        callbacks: Keras callbacks for both phases; they see the epochs counted through.
+        verbose: As in `fit`; 0 also silences the lines that say what each phase does.
+
+    Returns:
+        One `History` of both phases, `learning_rate` (the head's) included.
+
+    Raises:
+        ValueError: An argument is outside its range, the model isn't compiled, or the data
+            doesn't say how many batches it has.
+
+    Example:
+
+    >>> from keras_practical import load_images
+    >>> digits = load_images("digits", batch_size=256, verbose=False)
+    >>> backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(8, 3)])
+    >>> model = classifier(backbone, digits.class_names, seed=0)
+    >>> history = fine_tune(model, digits.train, epochs=1, verbose=0)
+    >>> history.epoch
+    [0, 1]
+
+    Reference:
+        Howard & Gugger, *fastai: A Layered API for Deep Learning* (2020), arXiv 2002.04688
+        (`fine_tune`); the rates by layer are from arXiv 1801.06146.
+    """
+    check_count("epochs", epochs, minimum=0)
+    check_count("frozen_epochs", frozen_epochs, minimum=0)
+    check_positive("max_learning_rate", max_learning_rate)
+    check_positive("earliest_multiplier", earliest_multiplier)
+    frozen_rate = frozen_learning_rate or 10 * max_learning_rate
+    check_positive("frozen_learning_rate", frozen_rate)
+    if not model.compiled:
+        raise ValueError("`model` must be compiled: call model.compile(...) first.")
+    optimizer = keras.optimizers.serialize(model.optimizer)
+    history = keras.callbacks.History()
+    history.set_model(model)
+    history.epoch = []
+    arrays = isinstance(train, tuple)
+
+    def run(first_epoch: int, epochs: int, peak: float, multipliers: Sequence[float]) -> None:
+        model.optimizer = keras.optimizers.deserialize(optimizer)
+        if len(multipliers) > 1:
+            variables = [[v for layer in group for v in layer.variables] for group in groups(model)]
+            scale_learning_rates(model.optimizer, variables, multipliers)
+        if verbose:
+            print(_announcement(model, epochs, peak, multipliers))
+        cycle = OneCycle(peak, start_epoch=first_epoch)
+        try:
+            done = model.fit(
+                *(train if arrays else (train,)),
+                # Keras warns of every data set that it is told to shuffle and can't.
+                shuffle=arrays or isinstance(train, keras.utils.PyDataset),
+                validation_data=validation_data,
+                initial_epoch=first_epoch,
+                epochs=first_epoch + epochs,
+                callbacks=[*callbacks, cycle],
+                verbose=verbose,
+            )
+        finally:
+            cycle.on_train_end()  # Keras leaves it out after Ctrl-C.
+        history.epoch += done.epoch
+        for name, values in done.history.items():
+            history.history.setdefault(name, []).extend(values)
+
+    if frozen_epochs:
+        freeze_to(model, -1)
+        run(0, frozen_epochs, frozen_rate, [1.0])
+    if epochs and not model.stop_training:
+        unfreeze(model, train_batch_norm=train_batch_norm)
+        count = len(groups(model))
+        multipliers = geometric_multipliers(count, earliest=earliest_multiplier).tolist()
+        run(frozen_epochs, epochs, max_learning_rate, multipliers)
+    return history
+
+
+def _announcement(
+    model: keras.Model, epochs: int, peak: float, multipliers: Sequence[float]
+) -> str:
+    """Say in one line what the coming phase trains, and at which rates."""
+    found = summary(model)
+    rates = f"one cycle up to {peak:g}"
+    if len(multipliers) > 1:
+        rates += f" for the head, {peak * multipliers[0]:g} for the earliest layers"
+    what = "the head" if len(multipliers) == 1 else "all layers"
+    frozen = found.frozen_batch_norm_count
+    batch_norm = f" ({frozen} BatchNormalization layers stay in inference mode)" if frozen else ""
+    return (
+        f"fine_tune: {epochs} epoch{'s' * (epochs != 1)} of {what}, {found.trainable_count:,} of "
+        f"{found.total_count:,} parameters{batch_norm}, {rates}"
+    )

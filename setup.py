@@ -1,0 +1,69 @@
+"""Packaging: what the project is called, what it needs, what it installs."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (ROOT / "keras_practical" / "__init__.py").read_text(), re.M
+)[1]
+
+setup(
+    name="keras-practical",
+    version=VERSION,
+    description="Transfer learning, one-cycle training and small-data habits for plain Keras 3",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The keras_practical team",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="keras tensorflow transfer-learning one-cycle fine-tuning image-classification",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    packages=find_packages(include=["keras_practical", "keras_practical.*"]),
+    package_data={"keras_practical": ["py.typed"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "keras>=3.10",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "pillow>=11.3",
+        "rich>=13.7",
+        "scikit-learn>=1.5",
+        "scipy>=1.13",
+        "simplejpeg>=1.8",
+        "tensorflow>=2.18",
+        "tensorflow-datasets>=4.9.7",
+        "typer>=0.12",
+    ],
+    extras_require={
+        # Everything that the tests and the notebooks need.
+        "dev": [
+            "ipykernel>=6.29",
+            "jax>=0.4.35",
+            "jupytext>=1.16",
+            "mypy>=1.13",
+            "nbclient>=0.10",
+            "pre-commit>=4",
+            "pytest>=8",
+            "ruff>=0.9",
+        ],
+        # Photos as iPhones store them.
+        "heic": ["pillow-heif>=0.21"],
+    },
+    entry_points={"console_scripts": ["keras-practical = keras_practical.cli:main"]},
+)
