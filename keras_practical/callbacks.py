@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
@@ -39,7 +40,8 @@ class OneCycle(keras.callbacks.Callback):
 
     Raises:
         ValueError: An argument is outside its range; or, when `fit` starts, the number of batches
-            is unknown and `total_steps` isn't given.
+            is unknown and `total_steps` isn't given, or `fit` doesn't run `start_epoch` or begins
+            before it.
 
     Example:
 
@@ -94,7 +96,7 @@ class OneCycle(keras.callbacks.Callback):
                 "a length: fit(..., steps_per_epoch=n) or "
                 "dataset.apply(tf.data.experimental.assert_cardinality(n))."
             )
-        self._first_step = None
+        self._uninstall()  # Another model's, if its `fit` was interrupted.
         self._warned = False
         self._cycle_steps = self.total_steps or steps * (epochs - self.start_epoch)
         self._schedule = self._schedule_of(self._cycle_steps)
@@ -103,6 +105,12 @@ class OneCycle(keras.callbacks.Callback):
         """Put the curve into the training step before the first batch of this `fit`."""
         # Only here is `initial_epoch` known, also when `BackupAndRestore` has set it.
         if self._first_step is None:
+            if epoch < self.start_epoch:
+                raise ValueError(
+                    "`start_epoch` must not come after the first epoch that `fit` runs, its "
+                    "`initial_epoch`. "
+                    f"Received: start_epoch={self.start_epoch}, initial_epoch={epoch}"
+                )
             self._install(self._steps_before(epoch))
         if self._position() >= self._cycle_steps and not self._warned:
             self._warned = True
@@ -133,22 +141,28 @@ class OneCycle(keras.callbacks.Callback):
     def _steps_before(self, epoch: int) -> int:
         """Return how much of the cycle lies before `epoch`, in steps."""
         steps, epochs = self.params["steps"], self.params["epochs"]
-        done = max(epoch - self.start_epoch, 0)
+        done = epoch - self.start_epoch
         if steps is not None:
             return done * steps
         return round(self._cycle_steps * done / (epochs - self.start_epoch))
 
     def _position(self) -> int:
         """Return the cycle's next step: 0 before the first batch."""
-        return int(self._optimizer._iterations) + self._shift
+        return _iterations(self._optimizer) + self._shift
 
     def _install(self, steps_before: int) -> None:
-        model = self.model
+        model = self._trained_model = self.model
         # Under mixed precision the optimizer that takes the steps sits inside a loss-scaling one.
         self._optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         optimizer, schedule = self._optimizer, self._schedule
-        self._first_step = int(optimizer._iterations)
+        self._first_step = _iterations(optimizer)
         self._shift = shift = steps_before - self._first_step
+
+        # JAX may reuse what it traced for an equal function, and a model's bound methods are equal
+        # to each other: let it trace a function that equals no other.
+        model.train_step = functools.partial(model.train_step)
+        model.make_train_function(force=True)
+        del model.train_step
 
         # Keras asks the optimizer for its rate while it traces the training step. An attribute of
         # the instance answers in place of the method; the rate variable itself stays untouched.
@@ -161,7 +175,6 @@ class OneCycle(keras.callbacks.Callback):
             self._uninstall()
             return model.make_train_function(force=force)
 
-        model.make_train_function(force=True)
         model.make_train_function = make_train_function
 
     def _uninstall(self) -> None:
@@ -169,5 +182,10 @@ class OneCycle(keras.callbacks.Callback):
             return
         self._first_step = None
         del self._optimizer._get_current_learning_rate
-        del self.model.make_train_function
-        self.model.train_function = None
+        del self._trained_model.make_train_function
+        self._trained_model.train_function = None
+
+
+def _iterations(optimizer: keras.optimizers.Optimizer) -> int:
+    # A variable of `tf.distribute` has no `int()`.
+    return int(optimizer._iterations.numpy())

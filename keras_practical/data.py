@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +105,7 @@ def load_images(
         batch_size: Pictures a batch, >= 1.
         validation_fraction: Part of each class held out, in [0, 0.9], where the source has no
             validation split. At least one picture a class; 0 for no validation data.
-        seed: Decides the split and the order of training.
+        seed: Whole number >= 0; decides the split and the order of training.
         aspect: How a picture of another shape fits: `"crop"` keeps the middle, `"pad"` adds black
             borders, `"stretch"` distorts.
         color_mode: `"rgb"` (3 channels) or `"grayscale"` (1 channel).
@@ -140,6 +139,7 @@ def load_images(
         chapter 2.
     """
     check_count("batch_size", batch_size)
+    check_count("seed", seed, minimum=0)
     check_between("validation_fraction", validation_fraction, 0.0, 0.9)
     check_choice("aspect", aspect, ("crop", "pad", "stretch"))
     check_choice("color_mode", color_mode, ("rgb", "grayscale"))
@@ -151,7 +151,9 @@ def load_images(
             f"Received: cache={cache!r}, cache_dir={cache_dir!r}"
         )
     listing = _list(source, class_names, columns, download, data_dir)
-    size = check_image_size("image_size", image_size or listing.native_size or _FILE_SIZE)
+    if image_size is None:
+        image_size = listing.native_size or _FILE_SIZE
+    size = check_image_size("image_size", image_size)
     splits = _decide_splits(listing, validation_fraction, seed)
     store = PixelStore(listing.pictures, size, aspect=aspect, color_mode=color_mode)
     mode = _cache_mode(cache, store.nbytes)
@@ -235,8 +237,7 @@ def _decide_splits(listing: sources.Listing, fraction: float, seed: int) -> list
 
 
 def _rank(name: str, seed: int) -> bytes:
-    # macOS stores accented names decomposed, Linux mostly composed: make them one.
-    return hashlib.sha256(f"{seed}:{unicodedata.normalize('NFC', name)}".encode()).digest()
+    return hashlib.sha256(f"{seed}:{sources.composed(name)}".encode()).digest()
 
 
 def _cache_mode(cache: str | None, nbytes: int) -> str | None:
@@ -277,7 +278,8 @@ def _report_problems(index: ImageIndex, on_error: str) -> None:
         warnings.warn(f"{text}\nThey are left out.", stacklevel=3)
     for split in _SPLITS:
         empty = [name for name, count in index.counts(split).items() if not count]
-        if index.split(split) and empty:
+        wanted = split == "train" or any(record.split == split for record in index)
+        if wanted and empty:
             raise ValueError(
                 f"Class {empty[0]!r} has no readable picture for {split}. Add some, or remove the "
                 "class."

@@ -36,9 +36,8 @@ def from_cats_vs_dogs(*, download: bool) -> Listing:
             f"{name} isn't in {cache}. Call load_images('cats_vs_dogs', download=True) to fetch "
             "it (68 MB), or put the file there."
         )
-    return from_folder(
-        Path(keras.utils.get_file(name, _CATS_VS_DOGS, extract=True)) / Path(name).stem
-    )
+    folder = keras.utils.get_file(name, _CATS_VS_DOGS, extract=True, cache_dir=keras_home())
+    return from_folder(Path(folder) / Path(name).stem)
 
 
 def from_tfds(name: str, *, download: bool, data_dir: str | Path | None = None) -> Listing:

@@ -28,6 +28,7 @@ _FORMATS = (
 )  # fmt: skip
 _END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _EXIF_ORIENTATION = 0x0112
+_ORIENTATION_MARKS = (b"Exif\0\0", b"tiff:Orientation")  # In EXIF, or else in XMP.
 _ASPECTS = ("crop", "pad", "stretch")
 _COLOR_MODES = ("rgb", "grayscale")
 
@@ -130,13 +131,16 @@ def inspect(source: str | Path | bytes | np.ndarray) -> Header:
             stream.seek(max(0, length - 65536))
             tail = stream.read()
             stream.seek(0)
-            with Image.open(stream, formats=_available(_FORMATS)) as image:
+            with Image.open(stream, formats=readable_formats()) as image:
                 end = _END_MARKS.get(image.format or "")
-                if end is not None and end not in tail:
+                # Phones append films to photos: only decoding tells those from files cut off.
+                whole = end is None or end in tail
+                if not whole and decode(source, None, "crop", "rgb")[1].problem:
                     return Header(problem="the file is cut off: its end is missing")
                 # A PNG may keep its orientation behind the pixels; reading on would decode them.
                 late = image.format == "PNG" and "exif" not in image.info
-                orientation = 1 if late else _orientation(image)
+                # Pillow turns a TIFF upright itself, and its size is already the upright one.
+                orientation = 1 if late or image.format == "TIFF" else _orientation(image)
                 width, height = image.size
         if orientation >= 5:
             width, height = height, width
@@ -153,16 +157,16 @@ def _decode_jpeg(
     if data[:2] != b"\xff\xd8":
         return None
     import simplejpeg
+    from PIL import Image
 
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
-        if colorspace not in ("YCbCr", "Gray"):
+        huge = Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS
+        if huge or colorspace not in ("YCbCr", "Gray"):
             return None
         orientation = 1
-        if b"Exif\0\0" in data[:65536]:
-            from PIL import Image
-
-            with Image.open(io.BytesIO(data), formats=("JPEG", "MPO")) as image:
+        if any(mark in data[:65536] for mark in _ORIENTATION_MARKS):
+            with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
                 orientation = _orientation(image)
         shrink: dict[str, Any] = {}
         if size is not None:
@@ -178,17 +182,17 @@ def _decode_jpeg(
 def _decode_with_pillow(data: bytes) -> tuple[np.ndarray, int, tuple[int, int]]:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=_available(_FORMATS)) as image:
+    with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         image.load()
         return _pillow_to_rgb(image), _orientation(image), (image.height, image.width)
 
 
-def _available(formats: tuple[str, ...]) -> tuple[str, ...]:
+def readable_formats() -> tuple[str, ...]:
     """Return the formats that this Pillow has a reader for; it refuses to be asked for others."""
     from PIL import Image
 
     Image.init()
-    return tuple(name for name in formats if name in Image.OPEN)
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _orientation(image: Any) -> int:
@@ -217,7 +221,8 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     top = float(values.max())
-    if values.dtype == np.uint16 or (values.dtype.kind in "iu" and 255 < top <= 65535):
+    # Compared by kind and size: Pillow also gives big-endian arrays.
+    if values.dtype.str[1:] == "u2" or (values.dtype.kind in "iu" and 255 < top <= 65535):
         top = 65535.0
     elif values.dtype.kind == "f" and top <= 1.0:
         top = 1.0
@@ -265,7 +270,8 @@ def _finish(
         # ITU-R 601 luma, as in Pillow and in JPEG.
         grey = pixels @ np.array([0.299, 0.587, 0.114], "float32")
         pixels = np.rint(grey).astype("uint8")[:, :, None]
-    return np.ascontiguousarray(pixels)
+    # The caller's own: neither read-only nor the array that came in.
+    return np.require(pixels, requirements=["C", "W"])
 
 
 def _resize(pixels: np.ndarray, size: tuple[int, int], aspect: str) -> np.ndarray:

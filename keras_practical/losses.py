@@ -56,6 +56,7 @@ class SmoothedSparseCategoricalCrossentropy(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return each example's loss, of shape `(batch,)`."""
+        y_pred = ops.convert_to_tensor(y_pred)
         class_count = y_pred.shape[-1]
         labels = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         one_hot = ops.one_hot(labels, class_count, dtype=y_pred.dtype)

@@ -22,9 +22,9 @@ def scale_learning_rates(
     Use it to fine-tune a pretrained network: its early layers should move less than the new head.
     The *step* is scaled, not the gradient (Adam would cancel that), and so is decoupled weight
     decay. `optimizer.learning_rate` stays one readable, settable number, so learning-rate
-    callbacks keep working. The scaling lives in this optimizer object: a saved model holds the
-    plain optimizer. Plain Keras offers `keras.optimizers.MultiOptimizer`, which has no learning
-    rate of its own to read or set.
+    callbacks keep working. A second call replaces the multipliers of the first. The scaling lives
+    in this optimizer object: a saved model holds the plain optimizer. Plain Keras offers
+    `keras.optimizers.MultiOptimizer`, which has no learning rate of its own to read or set.
 
     Args:
         optimizer: Any Keras optimizer that has not trained a compiled function yet. It is changed
@@ -40,12 +40,12 @@ def scale_learning_rates(
 
     Example:
 
-    >>> layer = keras.layers.Dense(1)
+    >>> layer = keras.layers.Dense(1, kernel_initializer="zeros")
     >>> layer.build((None, 1))
     >>> optimizer = keras.optimizers.SGD(learning_rate=1.0)
     >>> _ = scale_learning_rates(optimizer, [[layer.kernel], [layer.bias]], [0.1, 1.0])
-    >>> layer.set_weights([[[0.0]], [0.0]])
-    >>> optimizer.apply([[[1.0]], [1.0]], layer.trainable_variables)
+    >>> gradients = [keras.ops.ones((1, 1)), keras.ops.ones((1,))]
+    >>> optimizer.apply(gradients, layer.trainable_variables)
     >>> [round(float(weight.squeeze()), 3) for weight in layer.get_weights()]
     [-0.1, -1.0]
 
@@ -67,26 +67,38 @@ def scale_learning_rates(
         for variables, multiplier in zip(groups, multipliers, strict=True)
         for variable in variables
     }
-    plain_update_step = inner.update_step
-    plain_weight_decay = inner._apply_weight_decay
 
+    def factor(variable: Any) -> float:
+        return scale.get(inner._var_key(variable), 1.0)
+
+    # Both ask the class, not the instance: a second call replaces what the first did.
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        factor = scale.get(inner._var_key(variable), 1.0)
-        plain_update_step(gradient, variable, learning_rate * factor)
+        type(inner).update_step(inner, gradient, variable, learning_rate * factor(variable))
 
     def apply_weight_decay(variables: Sequence[Any]) -> None:
-        if inner.weight_decay is None:
-            return
-        # The decay is learning_rate x weight_decay: scaling either scales the step. This runs
-        # once, while the training step is traced.
-        weight_decay = inner.weight_decay
-        try:
-            for variable in variables:
-                inner.weight_decay = weight_decay * scale.get(inner._var_key(variable), 1.0)
-                plain_weight_decay([variable])
-        finally:
-            inner.weight_decay = weight_decay
+        # The decay multiplies the weight decay by the learning rate, which it looks up by itself.
+        for variable in variables:
+            view = _SlowedOptimizer(inner, factor(variable))
+            type(inner)._apply_weight_decay(view, [variable])
 
     inner.update_step = update_step
     inner._apply_weight_decay = apply_weight_decay
     return optimizer
+
+
+class _SlowedOptimizer:
+    """An optimizer with a multiplied learning rate, to look at.
+
+    The replicas of a `tf.distribute` strategy trace their steps in threads, so that nothing of the
+    optimizer itself may change for a moment.
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer, factor: float) -> None:
+        self._slowed, self._factor = optimizer, factor
+
+    @property
+    def learning_rate(self) -> Any:
+        return self._slowed.learning_rate * self._factor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._slowed, name)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_practical._progress import track
-from keras_practical.images import Header, decode, inspect
+from keras_practical.images import Header, decode, inspect, readable_formats
 
 __all__ = ["PixelStore"]
 
@@ -142,7 +142,7 @@ class PixelStore:
         try:
             headers = [Header(**entry) for entry in json.loads(notes.read_text())]
             pixels = np.load(file, mmap_mode="r")
-        except (OSError, ValueError, TypeError):
+        except (OSError, EOFError, ValueError, TypeError):
             return None
         if pixels.shape != (len(self._pictures), *self.shape) or len(headers) != len(pixels):
             return None
@@ -150,8 +150,9 @@ class PixelStore:
         return headers
 
     def _fingerprint(self) -> str:
-        """Return a hash that changes with any picture or setting."""
-        digest = hashlib.sha256(repr((1, self.shape, self._aspect)).encode())
+        """Return a hash that changes with any picture or setting, or once more can be read."""
+        settings = (1, self.shape, self._aspect, readable_formats())
+        digest = hashlib.sha256(repr(settings).encode())
         for picture in self._pictures:
             if isinstance(picture, np.ndarray):
                 digest.update(np.ascontiguousarray(picture).tobytes())

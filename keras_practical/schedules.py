@@ -65,16 +65,13 @@ class OneCycleSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         """Return the learning rate, a float32 scalar, of the 0-based step `step`."""
-        progress = ops.minimum(ops.cast(step, "float32") / self.total_steps, 1.0)
-        start = self.max_learning_rate / self.start_divisor
-        end = self.max_learning_rate / self.final_divisor
-        rising = _cosine(start, self.max_learning_rate, progress / max(self.warmup_fraction, 1e-12))
-        falling = _cosine(
-            self.max_learning_rate,
-            end,
-            (progress - self.warmup_fraction) / max(1.0 - self.warmup_fraction, 1e-12),
-        )
-        return ops.where(progress < self.warmup_fraction, rising, falling)
+        step = ops.minimum(ops.cast(step, "float32"), self.total_steps)
+        done, left = step / self.total_steps, (self.total_steps - step) / self.total_steps
+        peak = self.max_learning_rate
+        rising = _cosine(peak / self.start_divisor, peak, done / max(self.warmup_fraction, 1e-12))
+        fall_fraction = max(1.0 - self.warmup_fraction, 1e-12)
+        falling = _cosine(peak / self.final_divisor, peak, left / fall_fraction)
+        return ops.where(done < self.warmup_fraction, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, so that Keras can save and load the schedule."""
@@ -87,5 +84,6 @@ class OneCycleSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def _cosine(start: float, end: float, fraction: Any) -> Any:
-    return start + (end - start) * (1.0 - ops.cos(math.pi * fraction)) / 2.0
+def _cosine(low: float, high: float, fraction: Any) -> Any:
+    # sin(x / 2)^2 is (1 - cos x) / 2, but keeps float32's digits where the rate is close to `low`.
+    return low + (high - low) * ops.sin(math.pi / 2.0 * fraction) ** 2

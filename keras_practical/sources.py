@@ -7,7 +7,9 @@ class, a missing column) raises an error that says what to do about it.
 from __future__ import annotations
 
 import csv
+import io
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +69,7 @@ def from_folder(folder: str | Path) -> Listing:
 
     Raises:
         ValueError: The folder isn't there, holds fewer than two classes or no pictures, a class is
-            empty, or a class is missing from one of the splits.
+            empty or missing from one of the splits, or two folders stand for the same split.
 
     Example:
 
@@ -81,11 +83,16 @@ def from_folder(folder: str | Path) -> Listing:
             f"There is no folder {str(folder)!r}. Give the folder that holds one folder of "
             f"pictures for each class (looked in {Path.cwd()})."
         )
-    splits = {
-        SPLIT_NAMES[child.name.lower()]: child
-        for child in _folders(root)
-        if child.name.lower() in SPLIT_NAMES
-    }
+    splits: dict[str, Path] = {}
+    for child in _folders(root):
+        split = SPLIT_NAMES.get(child.name.lower())
+        if split in splits:
+            raise ValueError(
+                f"{str(root)!r} has two folders for {split}: {splits[split].name!r} and "
+                f"{child.name!r}. Put the pictures into one of them."
+            )
+        if split:
+            splits[split] = child
     if "train" not in splits:
         splits = {}
     parts: dict[str | None, Path] = {None: root}
@@ -103,7 +110,7 @@ def from_folder(folder: str | Path) -> Listing:
                     "Add some, or remove the folder."
                 )
             rows += [(file, file.relative_to(root).as_posix(), label, part) for file in files]
-    rows.sort(key=lambda row: (row[2], row[1]))
+    rows.sort(key=lambda row: (row[2], composed(row[1])))
     paths, names, labels, chosen = zip(*rows, strict=True)
     return Listing(paths, names, labels, chosen, class_names)
 
@@ -124,8 +131,8 @@ def from_csv(
         The listing, ordered by class and path. Files that aren't there come to light on reading.
 
     Raises:
-        ValueError: A column is missing, a cell is empty, a split's name is unknown, or there are
-            fewer than two classes. The text gives the line.
+        ValueError: The file isn't UTF-8, a column is missing, a cell is empty, a split's name is
+            unknown, or there are fewer than two classes. The text gives the line.
 
     Example:
 
@@ -136,28 +143,29 @@ def from_csv(
     source = Path(file)
     if not source.is_file():
         raise ValueError(f"There is no file {str(file)!r}. (Looked in {Path.cwd()}.)")
-    with source.open(encoding="utf-8-sig", newline="") as stream:
-        header = stream.readline()
-        stream.seek(0)
-        separator = max(",;\t", key=header.count)
-        reader = csv.DictReader(stream, delimiter=separator)
-        named = {"path": "path", "label": "label", "split": "split", **(columns or {})}
-        if "split" not in (columns or {}) and "split" not in (reader.fieldnames or []):
-            del named["split"]
-        missing = [name for name in named.values() if name not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(
-                f"{source} has no column {missing[0]!r}; its columns are "
-                f"{', '.join(reader.fieldnames or ['none'])}. Say which is which, such as "
-                "columns={'path': 'image_id', 'label': 'diagnosis'}."
-            )
-        rows = [_csv_row(source, reader.line_num, row, named) for row in reader]
-    class_names = tuple(sorted({row[1] for row in rows}))
+    try:
+        text = source.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{source} isn't in UTF-8 ({error}). Save it as UTF-8.") from error
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    named = {"path": "path", "label": "label", "split": "split", **(columns or {})}
+    if "split" not in (columns or {}) and "split" not in (reader.fieldnames or []):
+        del named["split"]
+    missing = [name for name in named.values() if name not in (reader.fieldnames or [])]
+    if missing:
+        raise ValueError(
+            f"{source} has no column {missing[0]!r}; its columns are "
+            f"{', '.join(reader.fieldnames or ['none'])}. Say which is which, such as "
+            "columns={'path': 'image_id', 'label': 'diagnosis'}."
+        )
+    rows = [_csv_row(source, reader.line_num, row, named) for row in reader]
+    class_names = tuple(sorted({row[1] for row in rows}, key=composed))
     if len(class_names) < 2:
         raise ValueError(_too_few_classes(f"Column {named['label']!r} of {source}", class_names))
     given = {row[2] for row in rows if row[2]}
     rows = [(path, name, split and decided(split, given)) for path, name, split in rows]
-    rows.sort(key=lambda row: (row[1], row[0]))
+    rows.sort(key=lambda row: (composed(row[1]), composed(row[0])))
     return Listing(
         [source.parent / row[0] for row in rows],
         [Path(row[0]).as_posix() for row in rows],
@@ -205,9 +213,9 @@ def from_arrays(
     names: list[str] = []
     labels: list[int] = []
     splits: list[str | None] = []
-    for part, (images, part_labels) in parts.items():
-        images, part_labels = np.asarray(images), np.asarray(part_labels)
+    for part, pair in parts.items():
         where = part or "images"
+        images, part_labels = _pair_of_arrays(where, pair)
         _check_arrays(where, images, part_labels)
         pictures += list(images)
         names += [f"{where}[{position}]" for position in range(len(images))]
@@ -271,6 +279,11 @@ def decided(split: str, splits: Iterable[str]) -> str | None:
     return None if split == "train" and "validation" not in splits else split
 
 
+def composed(name: str) -> str:
+    """Return `name` in one Unicode form: macOS stores accents apart, Linux mostly as they come."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
@@ -290,7 +303,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _class_names(root: Path, classes: Mapping[str | None, Sequence[str]]) -> tuple[str, ...]:
     """Return the sorted class names, after checking that every split has the same ones."""
-    everywhere = sorted({name for names in classes.values() for name in names})
+    everywhere = sorted({name for names in classes.values() for name in names}, key=composed)
     if len(everywhere) < 2:
         raise ValueError(_too_few_classes(f"Folder {str(root)!r}", everywhere))
     for part, names in classes.items():
@@ -313,6 +326,18 @@ def _too_few_classes(where: str, found: Sequence[str]) -> str:
     )
 
 
+def _pair_of_arrays(where: str, pair: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(images, labels)` as arrays."""
+    try:
+        images, labels = pair
+        return np.asarray(images), np.asarray(labels)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where}: give one (images, labels) pair, all images of one size, or a mapping such "
+            "as {'train': (images, labels), 'test': (images, labels)}."
+        ) from error
+
+
 def _check_arrays(where: str, images: np.ndarray, labels: np.ndarray) -> None:
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise ValueError(
@@ -330,7 +355,8 @@ def _check_arrays(where: str, images: np.ndarray, labels: np.ndarray) -> None:
             f"{labels.reshape(-1)[:3].tolist()}... For one-hot labels, pass labels.argmax(axis=1)."
         )
     low, high = float(images.min()), float(images.max())
-    if low < 0 or high > 255 or (images.dtype.kind == "f" and 0 < high <= 1):
+    # Written so that NaN fails as well.
+    if not (low >= 0 and high <= 255) or (images.dtype.kind == "f" and 0 < high <= 1):
         raise ValueError(
             f"{where}: pixel values must lie in [0, 255]. Received: values from {low:g} to "
             f"{high:g}. Scale them first, for instance images * 255."

@@ -1,0 +1,181 @@
+"""OneCycle through compiled fits, against the same training in numpy."""
+
+import keras
+import numpy as np
+import pytest
+from linear_training import (
+    BATCH_SIZE,
+    CYCLE,
+    INPUTS,
+    OPTIMIZERS,
+    OWN_RATE,
+    PEAK,
+    STEPS,
+    TARGETS,
+    Interrupt,
+    assert_kernels,
+    fit,
+    linear_model,
+    sgd,
+    sgd_model,
+    train,
+)
+
+from keras_practical import OneCycle
+from keras_practical.curves import one_cycle
+
+# Keras 3.15 with numpy 2.4, whenever a variable is read.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def dataset():
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((INPUTS, TARGETS)).batch(BATCH_SIZE)
+
+
+def always(*_):
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "steps_per_execution"), [("sgd", 1), ("adam", 1), *[(name, 4) for name in OPTIMIZERS]]
+)
+def test_one_cycle_trains_each_step_at_the_curves_rate(name, steps_per_execution):
+    optimizer, step = OPTIMIZERS[name]
+    model = linear_model(optimizer(), steps_per_execution=steps_per_execution, jit_compile=False)
+    history = fit(model, OneCycle(PEAK))
+    assert_kernels(model, train(step(), CYCLE))
+    assert history["learning_rate"] == pytest.approx(CYCLE[STEPS - 1 :: STEPS], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("nesterov", {"jit_compile": True}),
+        ("adam", {"jit_compile": True, "steps_per_execution": 4}),
+        ("sgd", {"run_eagerly": True, "jit_compile": False}),
+    ],
+    ids=["jit", "jit_4", "eager"],
+)
+def test_one_cycle_is_exact_however_the_step_is_compiled(name, options):
+    optimizer, step = OPTIMIZERS[name]
+    model = linear_model(optimizer(), **options)
+    fit(model, OneCycle(PEAK))
+    assert_kernels(model, train(step(), CYCLE))
+
+
+def test_one_cycle_takes_the_form_of_its_arguments():
+    model = sgd_model()
+    form = {"start_divisor": 5.0, "final_divisor": 10.0, "warmup_fraction": 0.5}
+    fit(model, OneCycle(PEAK, **form), epochs=2)
+    assert_kernels(model, train(sgd(), one_cycle(2 * STEPS, max_learning_rate=PEAK, **form)))
+
+
+def test_one_cycle_knows_the_length_of_a_tf_dataset():
+    model = sgd_model(steps_per_execution=4)
+    fit(model, OneCycle(PEAK), x=dataset(), y=None, batch_size=None)
+    assert_kernels(model, train(sgd(), CYCLE))
+
+
+def test_one_cycle_under_gradient_accumulation_has_the_rate_of_the_updating_batch():
+    # Keras updates with every second batch, and a schedule counts batches.
+    model = linear_model(keras.optimizers.SGD(OWN_RATE, gradient_accumulation_steps=2))
+    fit(model, OneCycle(PEAK))
+    assert_kernels(model, train(sgd(), CYCLE, accumulation_steps=2))
+
+
+def test_one_cycle_isnt_disturbed_by_validation():
+    model = sgd_model()
+    history = fit(model, OneCycle(PEAK), validation_data=(INPUTS[:3], TARGETS[:3]))
+    assert_kernels(model, train(sgd(), CYCLE))
+    assert history["learning_rate"] == pytest.approx(CYCLE[STEPS - 1 :: STEPS], rel=1e-6)
+    assert len(history["val_loss"]) == 3
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_one_cycle_of_a_dataset_of_unknown_length():
+    # With `steps_per_execution=1`, Keras on TensorFlow counts a step too many where such data end.
+    model = sgd_model(steps_per_execution=4)
+    data = {"x": dataset().filter(always), "y": None, "batch_size": None}
+    fit(model, OneCycle(PEAK, total_steps=3 * STEPS), epochs=1, **data)
+    fit(model, OneCycle(PEAK, total_steps=3 * STEPS), initial_epoch=1, **data)
+    assert_kernels(model, train(sgd(), CYCLE))
+
+
+def test_one_cycle_of_endless_data_has_the_steps_of_the_fit():
+    model = sgd_model()
+    data = {"x": dataset().repeat(), "y": None, "batch_size": None}
+    fit(model, OneCycle(PEAK), steps_per_epoch=STEPS, **data)
+    assert_kernels(model, train(sgd(), CYCLE))
+
+
+def test_one_cycle_refuses_a_dataset_of_unknown_length():
+    with pytest.raises(ValueError, match=r"how many batches it has.*total_steps=<batches per"):
+        fit(sgd_model(), OneCycle(PEAK), x=dataset().filter(always), y=None, batch_size=None)
+
+
+@pytest.mark.parametrize("name", ["nesterov", "loss_scale"])
+def test_one_cycle_continues_after_initial_epoch(name):
+    optimizer, step = OPTIMIZERS[name]
+    model = linear_model(optimizer(), steps_per_execution=4)
+    fit(model, OneCycle(PEAK, total_steps=3 * STEPS), epochs=1)
+    history = fit(model, OneCycle(PEAK), initial_epoch=1)
+    assert_kernels(model, train(step(), CYCLE))
+    assert history["learning_rate"] == pytest.approx(CYCLE[2 * STEPS - 1 :: STEPS], rel=1e-6)
+
+
+def test_one_cycle_continues_where_backup_and_restore_does(tmp_path):
+    optimizer, step = OPTIMIZERS["nesterov"]
+    first, second = linear_model(optimizer()), linear_model(optimizer())
+    with pytest.raises(KeyboardInterrupt):
+        fit(first, OneCycle(PEAK), keras.callbacks.BackupAndRestore(tmp_path / "b"), Interrupt())
+    history = fit(second, OneCycle(PEAK), keras.callbacks.BackupAndRestore(tmp_path / "b"))
+    assert len(history["loss"]) == 2
+    assert_kernels(second, train(step(), CYCLE))
+
+
+def test_one_cycle_starts_at_start_epoch():
+    model = sgd_model()
+    fit(model, OneCycle(PEAK, start_epoch=2), initial_epoch=2, epochs=5)
+    assert_kernels(model, train(sgd(), CYCLE))
+
+
+@pytest.mark.parametrize(("initial_epoch", "start_epoch"), [(0, 1), (2, 3), (0, 4)])
+def test_one_cycle_refuses_a_start_epoch_outside_the_fit(initial_epoch, start_epoch):
+    model = sgd_model()
+    with pytest.raises(ValueError, match=f"`start_epoch` must.* start_epoch={start_epoch}, "):
+        fit(model, OneCycle(PEAK, start_epoch=start_epoch), initial_epoch=initial_epoch)
+    assert_kernels(model, np.full((2, 1), 0.5))
+
+
+def test_one_cycle_the_last_of_two_wins():
+    model = sgd_model()
+    history = fit(model, OneCycle(1.0), OneCycle(PEAK))
+    assert_kernels(model, train(sgd(), CYCLE))
+    assert history["learning_rate"] == pytest.approx(CYCLE[STEPS - 1 :: STEPS], rel=1e-6)
+
+
+def test_one_cycle_outlived_keeps_the_final_rate_and_warns_once():
+    model = sgd_model()
+    with pytest.warns(UserWarning, match="of 6 steps ended before epoch 2: the") as warned:
+        fit(model, OneCycle(PEAK, total_steps=6, final_divisor=10.0))
+    assert len([warning for warning in warned if warning.category is UserWarning]) == 1
+    cycle = one_cycle(6, max_learning_rate=PEAK, final_divisor=10.0)
+    assert_kernels(model, train(sgd(), [*cycle, *[PEAK / 10] * (3 * STEPS - 6)]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"max_learning_rate": 0}, "`max_learning_rate` must be a number > 0"),
+        ({"start_divisor": -1.0}, "`start_divisor` must be a number > 0"),
+        ({"final_divisor": "x"}, "`final_divisor` must be a number > 0"),
+        ({"warmup_fraction": 1.5}, "`warmup_fraction` must be a number from 0 to 1"),
+        ({"start_epoch": -1}, "`start_epoch` must be a whole number >= 0"),
+        ({"total_steps": 0}, "`total_steps` must be a whole number >= 1"),
+    ],
+)
+def test_one_cycle_refuses_bad_arguments(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        OneCycle(**{"max_learning_rate": 1.0} | arguments)
