@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from numbers import Integral, Real
 from typing import Any
 
 ImageSize = int | tuple[int, int]
@@ -17,7 +18,7 @@ def check_positive(name: str, value: Any) -> None:
 
 def check_count(name: str, value: Any, *, minimum: int = 1) -> None:
     """Raise `ValueError` unless `value` is a whole number of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         raise ValueError(
             f"`{name}` must be a whole number >= {minimum}. Received: {name}={value!r}"
         )
@@ -41,17 +42,17 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
 
 def check_image_size(name: str, value: Any) -> tuple[int, int]:
     """Return `value`, a whole number or a pair of them, as `(height, width)` in pixels."""
-    pair = (value, value) if isinstance(value, int) else value
+    pair = (value, value) if isinstance(value, Integral) else value
     whole = isinstance(pair, tuple | list) and all(
-        isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in pair
+        isinstance(side, Integral) and not isinstance(side, bool) and side >= 1 for side in pair
     )
     if isinstance(value, bool) or not whole or len(pair) != 2:
         raise ValueError(
             f"`{name}` must be a whole number of pixels or a (height, width) pair of them, "
             f"each >= 1. Received: {name}={value!r}"
         )
-    return (pair[0], pair[1])
+    return (int(pair[0]), int(pair[1]))
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -200,7 +201,7 @@ def fine_tune(
     frozen_epochs: int = 1,
     max_learning_rate: float = 1e-3,
     frozen_learning_rate: float | None = None,
-    earliest_multiplier: float = 0.01,
+    backbone_multiplier: float = 0.01,
     train_batch_norm: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
@@ -209,8 +210,8 @@ def fine_tune(
 
     Use it on a model of `classifier`, or on any compiled model with a backbone inside. In the
     first phase the backbone is frozen and the new head learns at a high rate. In the second
-    everything trains, with learning rates that fall geometrically from the head to the earliest
-    layers, which hold the most general features. Each phase starts a fresh optimizer of the kind
+    everything trains, the backbone much more slowly than the head and its earliest layers, which
+    hold the most general features, most slowly. Each phase starts a fresh optimizer of the kind
     and configuration that the model was compiled with; loss and metrics stay. In plain Keras this
     is two rounds of setting `trainable`, compiling and `fit`, at one learning rate for all layers.
 
@@ -227,8 +228,8 @@ def fine_tune(
         max_learning_rate: Peak rate of the head in the second phase, > 0.
         frozen_learning_rate: Peak rate of the first phase, > 0. Default: ten times
             `max_learning_rate`, because nothing pretrained can be damaged there.
-        earliest_multiplier: Learning rate of the earliest layer group in the second phase as a
-            part of the head's, > 0.
+        backbone_multiplier: Learning rate of the backbone's last layer group in the second phase,
+            as a part of the head's, > 0. It falls geometrically to a tenth of that for the first.
         train_batch_norm: As in `freeze_to`.
         callbacks: Keras callbacks for both phases; they see the epochs counted through.
         verbose: As in `fit`; 0 also silences the lines that say what each phase does.
@@ -257,7 +258,7 @@ def fine_tune(
     check_count("epochs", epochs, minimum=0)
     check_count("frozen_epochs", frozen_epochs, minimum=0)
     check_positive("max_learning_rate", max_learning_rate)
-    check_positive("earliest_multiplier", earliest_multiplier)
+    check_positive("backbone_multiplier", backbone_multiplier)
     frozen_rate = frozen_learning_rate or 10 * max_learning_rate
     check_positive("frozen_learning_rate", frozen_rate)
     if not model.compiled:
@@ -269,7 +270,8 @@ def fine_tune(
     arrays = isinstance(train, tuple)
 
     def run(first_epoch: int, epochs: int, peak: float, multipliers: Sequence[float]) -> None:
-        model.optimizer = keras.optimizers.deserialize(optimizer)
+        # A copy, because a loss-scaling optimizer empties the description it is made from.
+        model.optimizer = keras.optimizers.deserialize(copy.deepcopy(optimizer))
         if len(multipliers) > 1:
             variables = [[v for layer in group for v in layer.variables] for group in groups(model)]
             scale_learning_rates(model.optimizer, variables, multipliers)
@@ -298,8 +300,9 @@ def fine_tune(
         run(0, frozen_epochs, frozen_rate, [1.0])
     if epochs and not model.stop_training:
         unfreeze(model, train_batch_norm=train_batch_norm)
-        count = len(groups(model))
-        multipliers = geometric_multipliers(count, earliest=earliest_multiplier).tolist()
+        backbone_groups = len(groups(model)) - 1
+        relative = geometric_multipliers(backbone_groups, earliest=0.1) if backbone_groups else []
+        multipliers = [*(backbone_multiplier * factor for factor in relative), 1.0]
         run(frozen_epochs, epochs, max_learning_rate, multipliers)
     return history
 

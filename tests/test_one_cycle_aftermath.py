@@ -23,7 +23,6 @@ from keras_practical import OneCycle
 from keras_practical.curves import one_cycle
 
 # Keras 3.15 with numpy 2.4, whenever a variable is read.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 def test_one_cycle_used_again_starts_a_new_cycle():

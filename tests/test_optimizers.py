@@ -27,8 +27,6 @@ from keras_practical import OneCycle
 from keras_practical.optimizers import scale_learning_rates
 
 # Keras 3.15 with numpy 2.4, whenever a variable is read.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 # Three kernels: the third is in no group.
 MULTIPLIERS = np.array([0.1, 0.5, 1.0])
 

@@ -9,8 +9,6 @@ from keras_practical.curves import one_cycle
 from keras_practical.schedules import OneCycleSchedule
 
 # Keras 3.15 with numpy 2.4, whenever a variable is read.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 FORM = {"start_divisor": 5.0, "final_divisor": 3.0, "warmup_fraction": 0.4}
 
 

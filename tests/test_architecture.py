@@ -1,0 +1,204 @@
+"""The house's rules, read off the source: floors, light imports, documented public names."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "keras_practical"
+# Imports run strictly downward: a module may import only from floors below its own.
+FLOORS = {
+    "_paths": 0,
+    "_progress": 0,
+    "_validation": 0,
+    "curves": 1,
+    "images": 1,
+    "index": 1,
+    "losses": 1,
+    "backbones": 1,
+    "plots": 1,
+    "schedules": 1,
+    "sources": 1,
+    "callbacks": 2,
+    "downloads": 2,
+    "freezing": 2,
+    "optimizers": 2,
+    "pixels": 2,
+    "data": 3,
+    "transfer": 3,
+    "evaluate": 4,
+    "cli": 6,
+}
+HEAVY = {"tensorflow", "tensorflow_datasets", "matplotlib", "sklearn", "scipy", "PIL", "jax"}
+MODULES = sorted(path for path in PACKAGE.glob("*.py") if path.name != "__init__.py")
+PUBLIC = [path for path in MODULES if not path.stem.startswith("_")]
+
+
+def named(path):
+    return path.stem
+
+
+def test_floors_name_every_module():
+    assert {path.stem for path in MODULES} == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_module_imports_only_downward(path):
+    for module in imported_siblings(ast.parse(path.read_text())):
+        assert FLOORS[module] < FLOORS[path.stem], f"{path.stem} imports {module}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_module_imports_nothing_heavy_at_its_top(path):
+    assert not top_level_imports(ast.parse(path.read_text())) & HEAVY
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_module_stays_short(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", PUBLIC, ids=named)
+def test_module_lists_its_public_names(path):
+    tree = ast.parse(path.read_text())
+    defined = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
+    listed = exported(tree)
+    assert listed == sorted(listed)
+    internal = INTERNAL.get(path.stem, set())
+    assert defined - set(listed) == internal
+
+
+# Public to the floors above, not to users.
+INTERNAL = {
+    "cli": {"train", "evaluate"},
+    "images": {"Header", "decode", "inspect", "readable_formats"},
+    "sources": {"composed", "decided"},
+}
+
+
+@pytest.mark.parametrize("path", [path for path in PUBLIC if path.stem != "cli"], ids=named)
+def test_public_names_follow_the_docstring_rules(path):
+    tree = ast.parse(path.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in exported(tree):
+            text = ast.get_docstring(node) or ""
+            where = f"{path.stem}.{node.name}"
+            assert re.match(r"[A-Z].*[.]$", text.splitlines()[0]), f"{where}: one-line summary"
+            names = arguments(node)
+            if names:
+                described = section(text, "Args:") or section(text, "Attributes:")
+                for name in names:
+                    assert f"\n    {name}:" in f"\n{described}", f"{where}: {name} undocumented"
+            if isinstance(node, ast.FunctionDef) and returns_something(node):
+                assert "Returns:" in text, f"{where}: Returns"
+            if raises(node):
+                assert "Raises:" in text, f"{where}: Raises"
+            if where not in NEEDS_A_DOWNLOAD:
+                assert ">>> " in text, f"{where}: Example"
+
+
+NEEDS_A_DOWNLOAD = {"downloads.from_cats_vs_dogs", "downloads.from_tfds"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.stem != "cli"], ids=named)
+def test_functions_take_options_by_keyword(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            positional = [a.arg for a in node.args.args if a.arg not in ("self", "cls")]
+            with_default = positional[len(positional) - len(node.args.defaults) :]
+            assert len(positional) <= 5, f"{node.name} takes {positional} by position"
+            hooks = {"logs", "titles", "force", "verbose", "label_smoothing"}
+            assert set(with_default) <= hooks, f"{node.name}: {with_default}"
+
+
+def test_face_exports_what_it_lists():
+    import keras_practical
+
+    for name in keras_practical.__all__:
+        assert hasattr(keras_practical, name)
+    assert len(set(keras_practical.__all__)) == len(keras_practical.__all__)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_import_changes_nothing_and_loads_nothing_heavy(backend):
+    watched = sorted(HEAVY | {"simplejpeg", "rich", "typer"})
+    code = (
+        "import sys, os, warnings, keras; before = set(sys.modules); env = dict(os.environ); "
+        "filters = list(warnings.filters); import keras_practical; "
+        "new = {name.split('.')[0] for name in set(sys.modules) - before}; "
+        f"print(sorted(new & set({watched}))); "
+        "assert env == dict(os.environ) and filters == list(warnings.filters)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=PACKAGE.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def imported_siblings(tree):
+    """Return the package's own modules that a module imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "keras_practical":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "keras_practical."
+        ):
+            found.add(node.module.split(".")[1])
+    return found
+
+
+def top_level_imports(tree):
+    """Return the packages imported when the module is; those for type checkers don't count."""
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def exported(tree):
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return ast.literal_eval(node.value)
+    return []
+
+
+def arguments(node):
+    """Return the names of a function's or constructor's arguments, or a dataclass's fields."""
+    if isinstance(node, ast.ClassDef):
+        fields = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign)]
+        made = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        if not made:
+            return fields
+        node = made[0]
+    names = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+    return [name for name in names if name != "self"]
+
+
+def section(text, title):
+    match = re.search(rf"^{title}\n(.*?)(?=^\S|\Z)", text, re.M | re.S)
+    return match and match.group(1)
+
+
+def returns_something(node):
+    return not (isinstance(node.returns, ast.Constant) and node.returns.value is None)
+
+
+def raises(node):
+    return any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
