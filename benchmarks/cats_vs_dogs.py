@@ -26,7 +26,7 @@ from shared_data import data_folder  # noqa: E402
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--image-size", type=int, default=160)
 parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--frozen-epochs", type=int, default=1)
+parser.add_argument("--frozen-epochs", type=int, default=2)
 parser.add_argument("--epochs", type=int, default=2)
 parser.add_argument("--max-learning-rate", type=float, default=1e-3)
 parser.add_argument("--verbose", type=int, default=2)

@@ -12,9 +12,7 @@ def track(
     items: Iterable[Item], description: str, total: int | None, *, show: bool
 ) -> Iterator[Item]:
     """Yield `items` under a progress bar that goes away when it's done."""
-    if not show:
-        yield from items
-        return
+    from rich import get_console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -29,5 +27,8 @@ def track(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True) as progress:
+    console = get_console()
+    # Without a terminal or a notebook there is nobody to see it move, only a log to clutter.
+    hidden = not show or not (console.is_terminal or console.is_jupyter)
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         yield from progress.track(items, total=total, description=description)

@@ -24,7 +24,9 @@ def train(
     output: Annotated[Path, typer.Option(help="The .keras file to write.")],
     backbone: Annotated[str, typer.Option(help="A keras.applications name.")] = "MobileNetV2",
     image_size: Annotated[int, typer.Option(help="Pixels.")] = 224,
-    epochs: Annotated[int, typer.Option(help="Epochs after the frozen one.")] = 2,
+    epochs: Annotated[
+        int, typer.Option(help="Epochs of the whole network, after two of the head.")
+    ] = 2,
     batch_size: Annotated[int, typer.Option(help="Pictures a batch.")] = 32,
     seed: Annotated[int, typer.Option(help="Decides split, order and first weights.")] = 0,
     weights: Annotated[str, typer.Option(help="imagenet, none or a file.")] = "imagenet",

@@ -105,7 +105,8 @@ def load_images(
         batch_size: Pictures a batch, >= 1.
         validation_fraction: Part of each class held out, in [0, 0.9], where the source has no
             validation split. At least one picture a class; 0 for no validation data.
-        seed: Whole number >= 0; decides the split and the order of training.
+        seed: Whole number >= 0; decides the split and, together with Keras's global seed where one
+            is set, the order of training.
         aspect: How a picture of another shape fits: `"crop"` keeps the middle, `"pad"` adds black
             borders, `"stretch"` distorts.
         color_mode: `"rgb"` (3 channels) or `"grayscale"` (1 channel).

@@ -197,8 +197,8 @@ def fine_tune(
     train: Any,
     *,
     validation_data: Any = None,
-    epochs: int = 3,
-    frozen_epochs: int = 1,
+    epochs: int = 2,
+    frozen_epochs: int = 2,
     max_learning_rate: float = 1e-3,
     frozen_learning_rate: float | None = None,
     backbone_multiplier: float = 0.01,
@@ -247,13 +247,15 @@ def fine_tune(
     >>> digits = load_images("digits", batch_size=256, verbose=False)
     >>> backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(8, 3)])
     >>> model = classifier(backbone, digits.class_names, seed=0)
-    >>> history = fine_tune(model, digits.train, epochs=1, verbose=0)
+    >>> history = fine_tune(model, digits.train, frozen_epochs=1, epochs=1, verbose=0)
     >>> history.epoch
     [0, 1]
 
     Reference:
         Howard & Gugger, *fastai: A Layered API for Deep Learning* (2020), arXiv 2002.04688
-        (`fine_tune`); the rates by layer are from arXiv 1801.06146.
+        (`fine_tune`); rates by layer: arXiv 1801.06146. fastai's rates for the backbone are ten
+        times higher; with frozen batch normalization and Adam they ended below the head alone on
+        splits of the 2,000 training photos of cats vs dogs, these did not.
     """
     check_count("epochs", epochs, minimum=0)
     check_count("frozen_epochs", frozen_epochs, minimum=0)

@@ -71,5 +71,5 @@ def test_learning_curves_does_without_validation():
 
 
 def test_learning_curves_names_the_missing_metric():
-    with pytest.raises(ValueError, match="no metric 'auc'. It has: loss"):
+    with pytest.raises(ValueError, match=r"no metric 'auc'\. It has: loss"):
         plots.learning_curves({"loss": [1.0]}, metric="auc")

@@ -226,7 +226,7 @@ def test_fine_tune_takes_a_data_set_and_validates_on_another():
     images, labels = tiny_data()
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
     history = transfer.fine_tune(
-        tiny_classifier(), dataset, validation_data=dataset, epochs=1, verbose=0
+        tiny_classifier(), dataset, validation_data=dataset, frozen_epochs=1, epochs=1, verbose=0
     )
     assert len(history.history["val_accuracy"]) == 2
 
@@ -247,7 +247,7 @@ def test_fine_tune_learns():
 
 
 def test_fine_tune_says_what_it_does(capsys):
-    transfer.fine_tune(tiny_classifier(), tiny_data(), epochs=1, verbose=2)
+    transfer.fine_tune(tiny_classifier(), tiny_data(), frozen_epochs=1, epochs=1, verbose=2)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fine_tune")]
     assert lines[0] == (
         "fine_tune: 1 epoch of the head, 21 of 535 parameters (2 BatchNormalization layers stay "
