@@ -18,7 +18,7 @@ def check_positive(name: str, value: Any) -> None:
 
 def check_count(name: str, value: Any, *, minimum: int = 1) -> None:
     """Raise `ValueError` unless `value` is a whole number of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+    if not _is_whole(value) or value < minimum:
         raise ValueError(
             f"`{name}` must be a whole number >= {minimum}. Received: {name}={value!r}"
         )
@@ -42,16 +42,17 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
 
 def check_image_size(name: str, value: Any) -> tuple[int, int]:
     """Return `value`, a whole number or a pair of them, as `(height, width)` in pixels."""
-    pair = (value, value) if isinstance(value, Integral) else value
-    whole = isinstance(pair, tuple | list) and all(
-        isinstance(side, Integral) and not isinstance(side, bool) and side >= 1 for side in pair
-    )
-    if isinstance(value, bool) or not whole or len(pair) != 2:
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2 or not all(_is_whole(side) and side >= 1 for side in pair):
         raise ValueError(
             f"`{name}` must be a whole number of pixels or a (height, width) pair of them, "
             f"each >= 1. Received: {name}={value!r}"
         )
     return (int(pair[0]), int(pair[1]))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:

@@ -262,7 +262,7 @@ def test_fine_tune_says_what_it_does(capsys):
         {"epochs": -1},
         {"frozen_epochs": 1.5},
         {"max_learning_rate": 0},
-        {"frozen_learning_rate": -1},
+        {"frozen_learning_rate": 0},
         {"backbone_multiplier": 0},
     ],
 )
