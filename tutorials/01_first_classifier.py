@@ -9,7 +9,7 @@
 # |---|---|
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); photos: `--data` |
 # | **Time** | 80 seconds on 2 CPU cores; 2,000 photos at 160 pixels: 3 minutes |
-# | **Result to expect** | ten digits a class: transfer 95.6 ± 1.2 %, scratch 94.1 ± 1.8 % (6 seeds) |
+# | **Result to expect** | transfer 95.6 ± 1.2 %, from scratch 94.1 ± 1.8 % (6 seeds) |
 #
 # Run it as it is, then on photos:
 #
