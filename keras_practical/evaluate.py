@@ -140,9 +140,9 @@ def evaluate(
     Example:
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])
-    >>> data = np.array([[3.0, 0.0], [0.0, 3.0], [1.0, 0.0]]), np.array([0, 1, 1])
+    >>> data = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0]]), np.array([0, 1, 1])
     >>> print(evaluate(model, data))
-    accuracy 0.667 (95 % interval 0.208–0.939, n=3), loss 0.4702
+    accuracy 0.667 (95 % interval 0.208–0.939, n=3), loss 0.5224
       recall of 0  1.000 (0.207–1.000, n=1)
       recall of 1  0.500 (0.095–0.905, n=2)
 
