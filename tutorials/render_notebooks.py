@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import os
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -47,14 +48,13 @@ def render(script):
 
 
 def execute(script):
-    """Run a script's notebook in quick mode, from the folder that a user would open it in."""
+    """Run a script's notebook in quick mode, in a folder that goes away afterwards."""
     from nbclient import NotebookClient
 
     notebook = nbformat.reads(render(script), as_version=4)
     os.environ["KERAS_PRACTICAL_QUICK"] = "1"
-    NotebookClient(
-        notebook, timeout=900, resources={"metadata": {"path": str(NOTEBOOKS)}}
-    ).execute()
+    with tempfile.TemporaryDirectory() as folder:
+        NotebookClient(notebook, timeout=900, resources={"metadata": {"path": folder}}).execute()
 
 
 def main():
