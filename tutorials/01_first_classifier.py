@@ -17,7 +17,7 @@
 # python tutorials/01_first_classifier.py
 # python tutorials/01_first_classifier.py --data path/to/folder_of_class_folders
 # python tutorials/01_first_classifier.py --data cats_vs_dogs        # downloads 68 MB
-# python tutorials/01_first_classifier.py --data tfds:beans          # downloads 170 MB
+# python tutorials/01_first_classifier.py --data tfds:beans          # downloads it
 # ```
 
 # %%
