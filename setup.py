@@ -45,6 +45,7 @@ setup(
         "rich>=13.7",
         "scikit-learn>=1.5",
         "scipy>=1.13",
+        "opencv-python-headless>=4.10",
         "simplejpeg>=1.8",
         "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.7",

@@ -76,7 +76,7 @@ def compare(name, folder, rounds):
 
 def make_large(source, folder, count):
     rng = np.random.default_rng(0)
-    for number, file in enumerate(sorted(source.rglob("*.jpg"))[::50][:count]):
+    for number, file in enumerate(sorted(source.rglob("*.jpg"))[:: 2000 // count]):
         with Image.open(file) as image:
             large = np.asarray(image.convert("RGB").resize((4000, 3000), Image.Resampling.BICUBIC))
         noisy = large + rng.normal(0, 3, (3000, 4000, 1))
@@ -92,5 +92,5 @@ warnings.simplefilter("ignore")
 cats_vs_dogs = data_folder() / "cats_vs_dogs" / "train"
 compare("cats_vs_dogs", cats_vs_dogs, options.rounds)
 with tempfile.TemporaryDirectory() as large:
-    make_large(cats_vs_dogs, Path(large), 40)
+    make_large(cats_vs_dogs, Path(large), 100)
     compare("12 megapixels", large, options.rounds)

@@ -33,6 +33,14 @@ _FILE_SIZE = 224
 # decode them again in each epoch.
 _MEMORY_LIMIT_BYTES = 2 * 1024**3
 _SPLITS = ("train", "validation", "test")
+_KINDS = {
+    "arrays": "arrays",
+    "csv": "a CSV file",
+    "tfds": '"tfds:NAME"',
+    "folder": "a folder",
+    "digits": '"digits"',
+    "cats_vs_dogs": '"cats_vs_dogs"',
+}
 
 
 @dataclass(frozen=True)
@@ -188,23 +196,41 @@ def _list(
     data_dir: str | Path | None,
 ) -> sources.Listing:
     """Choose the kind of source."""
-    if isinstance(source, tuple | Mapping):
+    kind = _kind(source)
+    options = {"arrays": class_names, "csv": columns, "tfds": data_dir}
+    for owner, name in (("arrays", "class_names"), ("csv", "columns"), ("tfds", "data_dir")):
+        if options[owner] is not None and kind != owner:
+            raise ValueError(
+                f"`{name}` means nothing for this source, only for {_KINDS[owner]}. "
+                f"Received: {name}={options[owner]!r} with {_KINDS[kind]}"
+            )
+    if kind == "arrays":
         return sources.from_arrays(source, class_names=class_names)
+    if kind == "digits":
+        return sources.from_digits()
+    if kind == "cats_vs_dogs":
+        return downloads.from_cats_vs_dogs(download=download)
+    if kind == "tfds":
+        return downloads.from_tfds(str(source)[5:], download=download, data_dir=data_dir)
+    if kind == "csv":
+        return sources.from_csv(source, columns=columns)
+    return sources.from_folder(source)
+
+
+def _kind(source: Any) -> str:
+    if isinstance(source, tuple | Mapping):
+        return "arrays"
     if not isinstance(source, str | Path):
         raise ValueError(
             "`source` must be a folder, a CSV file, an (images, labels) tuple, a mapping from "
             'split to such tuples, "digits", "cats_vs_dogs" or "tfds:NAME". '
             f"Received: {type(source).__name__}"
         )
-    if source == "digits":
-        return sources.from_digits()
-    if source == "cats_vs_dogs":
-        return downloads.from_cats_vs_dogs(download=download)
+    if source in ("digits", "cats_vs_dogs"):
+        return str(source)
     if str(source).startswith("tfds:"):
-        return downloads.from_tfds(str(source)[5:], download=download, data_dir=data_dir)
-    if str(source).lower().endswith((".csv", ".tsv")):
-        return sources.from_csv(source, columns=columns)
-    return sources.from_folder(source)
+        return "tfds"
+    return "csv" if str(source).lower().endswith((".csv", ".tsv")) else "folder"
 
 
 def _decide_splits(listing: sources.Listing, fraction: float, seed: int) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ _FORMATS = (
     "JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "HEIF", "TIFF", "PPM", "TGA", "ICO",
     "JPEG2000", "PCX", "SGI", "SUN", "PSD", "QOI", "DDS",
 )  # fmt: skip
+_PEEK_BYTES = 65536
 _END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _EXIF_ORIENTATION = 0x0112
-_ORIENTATION_MARKS = (b"Exif\0\0", b"tiff:Orientation")  # In EXIF, or else in XMP.
 _ASPECTS = ("crop", "pad", "stretch")
 _COLOR_MODES = ("rgb", "grayscale")
 
@@ -102,7 +103,7 @@ def decode(
         if isinstance(source, np.ndarray):
             pixels, orientation, upright = _array_to_uint8(source), 1, source.shape[:2]
             return _finish(pixels, size, aspect, color_mode, 1), Header(upright[1], upright[0])
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        data = source if isinstance(source, bytes) else _read_file(source)
         if not data:
             return None, Header(problem="the file is empty")
         found = _decode_jpeg(data, size, aspect)
@@ -128,8 +129,12 @@ def inspect(source: str | Path | bytes | np.ndarray) -> Header:
             length = stream.seek(0, io.SEEK_END)
             if not length:
                 return Header(problem="the file is empty")
-            stream.seek(max(0, length - 65536))
+            stream.seek(max(0, length - _PEEK_BYTES))
             tail = stream.read()
+            stream.seek(0)
+            plain = _inspect_plain_jpeg(stream.read(_PEEK_BYTES), tail)
+            if plain is not None:
+                return plain
             stream.seek(0)
             with Image.open(stream, formats=readable_formats()) as image:
                 end = _END_MARKS.get(image.format or "")
@@ -150,6 +155,14 @@ def inspect(source: str | Path | bytes | np.ndarray) -> Header:
         return Header(problem=_explain(source, error))
 
 
+def _read_file(path: str | Path) -> bytes:
+    # `Path.read_bytes` goes through a buffer: twice the system calls, at each of which the threads
+    # that read pictures get in each other's way.
+    # `fspath` because `open` takes a number for a file that is already open, and closes it.
+    with open(os.fspath(path), "rb", buffering=0) as file:
+        return file.read()
+
+
 def _decode_jpeg(
     data: bytes, size: tuple[int, int] | None, aspect: str
 ) -> tuple[np.ndarray, int, tuple[int, int]] | None:
@@ -165,18 +178,56 @@ def _decode_jpeg(
         if huge or colorspace not in ("YCbCr", "Gray"):
             return None
         orientation = 1
-        if any(mark in data[:65536] for mark in _ORIENTATION_MARKS):
+        if _has_metadata(data):
             with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
                 orientation = _orientation(image)
-        shrink: dict[str, Any] = {}
+        divisor = 1
         if size is not None:
-            stored = size[::-1] if orientation >= 5 else size
-            needed = _scaled(height, width, stored, aspect)
-            shrink = {"min_height": needed[0], "min_width": needed[1]}
-        pixels = simplejpeg.decode_jpeg(data, "RGB", **shrink)
+            needed = _scaled(height, width, size[::-1] if orientation >= 5 else size, aspect)
+            divisor = _shrinkage(height, width, needed)
+        pixels = simplejpeg.decode_jpeg(
+            data,
+            "RGB",
+            min_height=math.ceil(height / divisor),
+            min_width=math.ceil(width / divisor),
+        )
     except ValueError:
         return None
     return pixels, orientation, (height, width)
+
+
+def _inspect_plain_jpeg(head: bytes, tail: bytes) -> Header | None:
+    """Return the header of a whole JPEG without metadata, a hundred times faster than Pillow."""
+    if head[:2] != b"\xff\xd8" or _END_MARKS["JPEG"] not in tail or _has_metadata(head):
+        return None
+    import simplejpeg
+
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(head)
+    except ValueError:
+        return None
+    return Header(width, height)
+
+
+def _has_metadata(data: bytes) -> bool:
+    """Say whether a JPEG has an APP1 segment, where EXIF and XMP keep the orientation."""
+    place = 2
+    # Each segment is FF, its kind, its length in two bytes; the pixels follow the kind DA.
+    while data[place : place + 1] == b"\xff":
+        kind = data[place + 1 : place + 2]
+        if kind in (b"\xda", b"\xe1"):
+            return kind == b"\xe1"
+        # FF may be repeated before a kind.
+        place += 1 if kind == b"\xff" else 2 + int.from_bytes(data[place + 2 : place + 4])
+    return False
+
+
+def _shrinkage(height: int, width: int, needed: tuple[int, int]) -> int:
+    """Return the largest divisor that the decoder is fast at and that leaves enough pixels."""
+    for divisor in (8, 4, 2):
+        if height >= divisor * needed[0] and width >= divisor * needed[1]:
+            return divisor
+    return 1
 
 
 def _decode_with_pillow(data: bytes) -> tuple[np.ndarray, int, tuple[int, int]]:
@@ -275,34 +326,38 @@ def _finish(
 
 
 def _resize(pixels: np.ndarray, size: tuple[int, int], aspect: str) -> np.ndarray:
-    from PIL import Image
-
     height, width = pixels.shape[:2]
-    top, left, box_height, box_width = 0.0, 0.0, float(height), float(width)
     target = size
     if aspect == "crop":
         factor = max(size[0] / height, size[1] / width)
-        box_height, box_width = size[0] / factor, size[1] / factor
-        top, left = max((height - box_height) / 2, 0.0), max((width - box_width) / 2, 0.0)
+        box = (
+            min(height, max(1, round(size[0] / factor))),
+            min(width, max(1, round(size[1] / factor))),
+        )
+        top, left = (height - box[0]) // 2, (width - box[1]) // 2
+        pixels = pixels[top : top + box[0], left : left + box[1]]
     elif aspect == "pad":
         target = _scaled(height, width, size, aspect)
-    if target == (round(box_height), round(box_width)):
-        row, column = int(top), int(left)
-        resized = pixels[row : row + target[0], column : column + target[1]]
-    else:
-        box = (left, top, min(left + box_width, width), min(top + box_height, height))
-        # The filter of Pillow's BILINEAR widens as it shrinks, so nothing aliases.
-        resized = np.asarray(
-            Image.fromarray(np.ascontiguousarray(pixels)).resize(
-                (target[1], target[0]), Image.Resampling.BILINEAR, box=box
-            )
-        )
+    resized = _interpolate(pixels, target)
     if target == size:
         return resized
     padded = np.zeros((*size, 3), "uint8")
     row, column = (size[0] - target[0]) // 2, (size[1] - target[1]) // 2
     padded[row : row + target[0], column : column + target[1]] = resized
     return padded
+
+
+def _interpolate(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize without aliasing, several times faster than Pillow does."""
+    height, width = pixels.shape[:2]
+    if size == (height, width):
+        return pixels
+    import cv2
+
+    # Bilinear interpolation looks at 2 x 2 pixels: it would skip some when shrinking further.
+    skips = height > 2 * size[0] or width > 2 * size[1]
+    filter_ = cv2.INTER_AREA if skips else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(pixels), size[::-1], interpolation=filter_)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

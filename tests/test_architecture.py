@@ -129,7 +129,7 @@ def test_face_exports_what_it_lists():
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_import_changes_nothing_and_loads_nothing_heavy(backend):
-    watched = sorted(HEAVY | {"simplejpeg", "rich", "typer"})
+    watched = sorted(HEAVY | {"cv2", "simplejpeg", "rich", "typer"})
     code = (
         "import sys, os, warnings, keras; before = set(sys.modules); env = dict(os.environ); "
         "filters = list(warnings.filters); import keras_practical; "

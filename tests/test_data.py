@@ -295,3 +295,16 @@ def test_bad_argument_is_named(argument, values):
         arguments = {"source": (np.zeros((4, 4, 4)), [0, 1, 0, 1]), argument: value}
         with pytest.raises(ValueError, match=f"`{argument}` must be"):
             load_images(**arguments, verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "owner"),
+    [
+        ("class_names", ["a", "b"], "arrays"),
+        ("columns", {"path": "image"}, "a CSV file"),
+        ("data_dir", "data", '"tfds:NAME"'),
+    ],
+)
+def test_option_of_another_source_is_refused(option, value, owner):
+    with pytest.raises(ValueError, match=f"`{option}` means nothing .* only for {owner}. Received"):
+        load_images("digits", **{option: value})

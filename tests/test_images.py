@@ -227,6 +227,28 @@ def test_inspect_reads_the_header_only():
         read_image(bytes(data))
 
 
+@pytest.mark.parametrize("behind", [b"", b"\xff\xe0\x00\x04ab", b"\xff\xff\xff\xfe\x00\x03a\xff"])
+def test_orientation_is_found_behind_other_segments(behind):
+    data = encoded(gradient(48, 80), "JPEG", orientation=6)
+    data = data[:2] + behind + data[2:]
+    assert read_image(data).shape == (80, 48, 3)
+    assert inspect(data) == Header(48, 80, orientation=6)
+
+
+def test_inspect_of_a_plain_jpeg_equals_pillows_header(monkeypatch):
+    data = encoded(gradient(48, 80), "JPEG")
+    fast = inspect(data)
+    monkeypatch.setattr(images, "_inspect_plain_jpeg", lambda head, tail: None)
+    assert fast == inspect(data) == Header(80, 48)
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_number_is_no_file(number):
+    # `open` would read from, and close, the file that the program has open under that number.
+    with pytest.raises(ValueError, match="Can't read the picture given"):
+        read_image(number)
+
+
 def test_inspect_takes_arrays():
     assert inspect(np.zeros((2, 5, 3))) == Header(width=5, height=2)
 

@@ -47,7 +47,7 @@ OUTPUT = Path(options.output)
 SEEDS = range(100, 102 if QUICK else 106)  # others than those used to choose the settings
 PICTURES_A_CLASS = 10  # all that the new task gets to learn from
 PRETRAINING_EPOCHS = 1 if QUICK else 10
-EPOCHS = 4 if QUICK else 20  # for the new task, both ways
+EPOCHS = 4 if QUICK else 10  # for the new task, both ways
 IMAGE_SIZE = 96 if QUICK else 160  # photos only
 PHOTO_EPOCHS = 1 if QUICK else 2  # photos only
 
@@ -119,7 +119,7 @@ def pretrained_network(images, labels):
     everything = np.concatenate([*turned, *(picture[:, :, ::-1] for picture in turned)])
     classes = np.concatenate([labels + 5 * position for position in range(8)])
     known = kp.load_images(
-        (everything, classes), validation_fraction=0, batch_size=64, verbose=False
+        (everything, classes), validation_fraction=0, batch_size=128, verbose=False
     )
     network = new_network(seed=0)
     moves = [
