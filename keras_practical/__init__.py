@@ -4,12 +4,23 @@ Plain Keras in, plain Keras out: each helper takes and returns ordinary Keras mo
 callbacks, numbers and axes, and can be added to or dropped from a script by one line.
 """
 
-from keras_practical import backbones, curves, losses, optimizers, plots, schedules, transfer
+from keras_practical import (
+    backbones,
+    callbacks,
+    curves,
+    losses,
+    optimizers,
+    plots,
+    schedules,
+    suggestions,
+    transfer,
+)
 from keras_practical.callbacks import OneCycle
 from keras_practical.data import ImageData, load_images
 from keras_practical.evaluate import Evaluation, evaluate, predict_with_labels, wilson_interval
 from keras_practical.images import read_image
 from keras_practical.index import ImageIndex, ImageRecord
+from keras_practical.lr_finder import LRFinderResult, find_lr
 
 __version__ = "0.1.0"
 
@@ -18,11 +29,14 @@ __all__ = [
     "ImageData",
     "ImageIndex",
     "ImageRecord",
+    "LRFinderResult",
     "OneCycle",
     "__version__",
     "backbones",
+    "callbacks",
     "curves",
     "evaluate",
+    "find_lr",
     "load_images",
     "losses",
     "optimizers",
@@ -30,6 +44,7 @@ __all__ = [
     "predict_with_labels",
     "read_image",
     "schedules",
+    "suggestions",
     "transfer",
     "wilson_interval",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -12,6 +13,17 @@ def track(
     items: Iterable[Item], description: str, total: int | None, *, show: bool
 ) -> Iterator[Item]:
     """Yield `items` under a progress bar that goes away when it's done."""
+    with progress_bar(description, total, show=show) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+@contextmanager
+def progress_bar(
+    description: str, total: int | None, *, show: bool
+) -> Iterator[Callable[[], None]]:
+    """Show a bar while the block runs; it's given a function to call at every step."""
     from rich import get_console
     from rich.progress import (
         BarColumn,
@@ -31,4 +43,5 @@ def track(
     # Without a terminal or a notebook there is nobody to see it move, only a log to clutter.
     hidden = not show or not (console.is_terminal or console.is_jupyter)
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        yield from progress.track(items, total=total, description=description)
+        task = progress.add_task(description, total=total)
+        yield lambda: progress.advance(task)

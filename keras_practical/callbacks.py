@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 import functools
+import json
 import warnings
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_practical._validation import check_count
-from keras_practical.schedules import OneCycleSchedule
+from keras_practical._steering import innermost, momentum_name, steer
+from keras_practical._validation import check_between, check_count
+from keras_practical.curves import evaluate_segments, one_cycle
+from keras_practical.schedules import SegmentSchedule
 
-__all__ = ["OneCycle"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["BackupAndRestore", "OneCycle", "SetEpoch"]
 
 
 class OneCycle(keras.callbacks.Callback):
-    """Train with a one-cycle learning rate: up, then down to almost nothing.
+    """Train with a one-cycle learning rate: up, then down to almost nothing; momentum mirrors it.
 
-    Add it to `fit` to train in fewer epochs than a constant rate needs. The rate is computed
-    inside the compiled training step from the optimizer's own step counter, so it is exact for
-    every batch whatever `steps_per_execution` is, and costs nothing in Python. The optimizer gets
-    back its own learning rate, and its configuration never changes: a checkpoint saved on the way
-    is an ordinary one. After an interrupted `fit` the next one finds everything as it was. The
-    plain-Keras equivalent, a callback that assigns `optimizer.learning_rate` every batch, is late
-    under `steps_per_execution` and fails on an optimizer built with a schedule.
+    Add it to `fit` to train in fewer epochs than a constant rate needs. Rate and momentum (SGD's
+    and RMSprop's `momentum`, the Adam family's and Lion's `beta_1`) are computed inside the
+    compiled training step from the optimizer's own step counter, so they are exact for every batch
+    whatever `steps_per_execution` is, and cost nothing in Python. The optimizer keeps its class
+    and its configuration: a checkpoint saved on the way is an ordinary one, and afterwards its own
+    learning rate and momentum count again. After an interrupted `fit` the next one finds
+    everything as it was. The plain-Keras equivalent, a callback that assigns
+    `optimizer.learning_rate` every batch, is late under `steps_per_execution` and fails on an
+    optimizer built with a schedule; one that assigns `optimizer.momentum` or `optimizer.beta_1`
+    does nothing, because Keras reads them only once.
 
-    Adds `learning_rate`, the rate of the epoch's last step, to `fit`'s history.
+    Adds `learning_rate` and `momentum`, those of the epoch's last step, to `fit`'s history.
+
+    With `keras.callbacks.BackupAndRestore` a killed run continues exactly: the cycle goes on at the
+    step that was saved, and batches of the epoch that were trained before are read but not trained
+    again. For the same weights as without the interruption, two things more must be as they were.
+    Epoch `e` must bring the same batches in the same order: data that isn't shuffled, or that of
+    `load_images` with `SetEpoch`. And a model with dropout or random augmentation needs this
+    module's `BackupAndRestore`, because Keras doesn't save the state of random layers.
 
     Args:
         max_learning_rate: The peak, > 0.
         start_divisor: The peak over the first rate, > 0.
         final_divisor: The peak over the final rate, > 0.
         warmup_fraction: Part of the steps spent rising, in [0, 1].
+        momentum: The momentum at the start and the end, and the one at the peak, each in [0, 1).
+            `None` leaves the optimizer its own. It has no effect on an optimizer without momentum,
+            such as `SGD(momentum=0)`; `fit` says so.
         start_epoch: The epoch, as `fit` counts them, at which the cycle starts. `fit` may begin
             later (`initial_epoch`): it then continues the same cycle.
         total_steps: Number of batches in the cycle. Default: those from `start_epoch` to `fit`'s
@@ -41,17 +63,19 @@ class OneCycle(keras.callbacks.Callback):
     Raises:
         ValueError: An argument is outside its range; or, when `fit` starts, the number of batches
             is unknown and `total_steps` isn't given, or `fit` doesn't run `start_epoch` or begins
-            before it.
+            before it, or the optimizer has no learning rate of its own.
 
     Example:
 
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    >>> model.compile("sgd", loss="mse")
+    >>> model.compile(keras.optimizers.SGD(momentum=0.9), loss="mse")
     >>> history = model.fit(
     ...     ops.ones((8, 1)), ops.ones((8, 1)), batch_size=2, epochs=2, verbose=0,
     ...     callbacks=[OneCycle(max_learning_rate=0.1)])
     >>> [round(float(rate), 4) for rate in history.history["learning_rate"]]
     [0.0933, 0.0067]
+    >>> [round(float(momentum), 4) for momentum in history.history["momentum"]]
+    [0.8567, 0.9433]
 
     Reference:
         Smith, *A disciplined approach to neural network hyper-parameters* (2018), arXiv
@@ -65,6 +89,7 @@ class OneCycle(keras.callbacks.Callback):
         start_divisor: float = 25.0,
         final_divisor: float = 1e5,
         warmup_fraction: float = 0.25,
+        momentum: tuple[float, float] | None = (0.95, 0.85),
         start_epoch: int = 0,
         total_steps: int | None = None,
     ) -> None:
@@ -73,13 +98,50 @@ class OneCycle(keras.callbacks.Callback):
         if total_steps is not None:
             check_count("total_steps", total_steps)
         self.max_learning_rate = max_learning_rate
-        self.start_divisor = start_divisor
-        self.final_divisor = final_divisor
-        self.warmup_fraction = warmup_fraction
         self.start_epoch = start_epoch
         self.total_steps = total_steps
-        self._schedule_of(1)  # Complain about a bad argument now, not when training starts.
-        self._first_step: int | None = None
+        self._segments = {
+            "learning_rate": one_cycle(
+                max_learning_rate,
+                start_divisor=start_divisor,
+                final_divisor=final_divisor,
+                warmup_fraction=warmup_fraction,
+            )
+        }
+        if momentum is not None:
+            self._segments["momentum"] = _momentum_cycle(momentum, warmup_fraction)
+        self._installed: tuple[keras.Model, keras.optimizers.Optimizer] | None = None
+        self._cycle_steps = total_steps
+
+    @property
+    def learning_rates(self) -> np.ndarray:
+        """The learning rate of every step of the cycle; known once `fit` has started."""
+        return evaluate_segments(self._segments["learning_rate"], self._known_steps())
+
+    @property
+    def momentums(self) -> np.ndarray | None:
+        """The momentum of every step of the cycle; `None` if it isn't moved."""
+        segments = self._segments.get("momentum")
+        return None if segments is None else evaluate_segments(segments, self._known_steps())
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the cycle: the learning rate, and the momentum on an axis of its own.
+
+        Args:
+            ax: Where to draw. Default: a new figure.
+
+        Returns:
+            The axes with the learning rate.
+        """
+        from keras_practical.plots import schedule
+
+        return schedule(self.learning_rates, self.momentums, ax=ax)
+
+    def set_model(self, model: keras.Model) -> None:
+        """Note the step that the optimizer stands at, before any callback restores another."""
+        super().set_model(model)
+        if model is not None and getattr(model, "optimizer", None) is not None:
+            self._steps_at_start = _iterations(innermost(model.optimizer))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Learn how long the cycle is."""
@@ -99,20 +161,30 @@ class OneCycle(keras.callbacks.Callback):
         self._uninstall()  # Another model's, if its `fit` was interrupted.
         self._warned = False
         self._cycle_steps = self.total_steps or steps * (epochs - self.start_epoch)
-        self._schedule = self._schedule_of(self._cycle_steps)
+        self._schedules = {
+            name: SegmentSchedule(self._cycle_steps, segments)
+            for name, segments in self._segments.items()
+        }
+        if "momentum" in self._schedules and momentum_name(self.model.optimizer) is None:
+            del self._schedules["momentum"]
+            if self.params["verbose"]:
+                name = type(innermost(self.model.optimizer)).__name__
+                print(f"OneCycle: this {name} has no momentum; only the learning rate moves.")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Put the curve into the training step before the first batch of this `fit`."""
+        """Put the curves into the training step before the first batch of this `fit`."""
         # Only here is `initial_epoch` known, also when `BackupAndRestore` has set it.
-        if self._first_step is None:
+        if self._installed is None:
             if epoch < self.start_epoch:
                 raise ValueError(
                     "`start_epoch` must not come after the first epoch that `fit` runs, its "
                     "`initial_epoch`. "
                     f"Received: start_epoch={self.start_epoch}, initial_epoch={epoch}"
                 )
-            self._install(self._steps_before(epoch))
-        if self._position() >= self._cycle_steps and not self._warned:
+            self._install(self._position_at(epoch))
+        if self.params["steps"] is not None:
+            self._batches_done = max(0, self._position() - self._steps_before(epoch))
+        if self._position() >= self._cycle_steps and not self._warned and not self._batches_done:
             self._warned = True
             warnings.warn(
                 f"The one-cycle run of {self._cycle_steps} steps ended before epoch {epoch + 1}: "
@@ -121,22 +193,30 @@ class OneCycle(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add the learning rate of the epoch's last step to the logs."""
+        """Add the learning rate and the momentum of the epoch's last step to the logs."""
         if logs is not None:
-            logs["learning_rate"] = float(self._schedule(self._position() - 1))
+            for name, schedule in self._schedules.items():
+                logs[name] = float(schedule(self._position() - 1))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Hand the optimizer back as it was."""
         self._uninstall()
 
-    def _schedule_of(self, total_steps: int) -> OneCycleSchedule:
-        return OneCycleSchedule(
-            total_steps,
-            max_learning_rate=self.max_learning_rate,
-            start_divisor=self.start_divisor,
-            final_divisor=self.final_divisor,
-            warmup_fraction=self.warmup_fraction,
-        )
+    def _known_steps(self) -> int:
+        if self._cycle_steps is None:
+            raise ValueError("The cycle has a length only once `fit` has started.")
+        return self._cycle_steps
+
+    def _position_at(self, epoch: int) -> int:
+        """Return how much of the cycle is done when `fit` starts with `epoch`, in steps."""
+        steps = self.params["steps"]
+        restored = _iterations(innermost(self.model.optimizer)) - self._steps_at_start
+        if restored <= 0:
+            return self._steps_before(epoch)
+        # `BackupAndRestore` has restored a state, and notes the epoch but not the batch.
+        if steps is None or restored // steps + self.start_epoch > epoch:
+            return restored
+        return self._steps_before(epoch) + restored % steps
 
     def _steps_before(self, epoch: int) -> int:
         """Return how much of the cycle lies before `epoch`, in steps."""
@@ -144,31 +224,30 @@ class OneCycle(keras.callbacks.Callback):
         done = epoch - self.start_epoch
         if steps is not None:
             return done * steps
-        return round(self._cycle_steps * done / (epochs - self.start_epoch))
+        return round(self._known_steps() * done / (epochs - self.start_epoch))
 
     def _position(self) -> int:
         """Return the cycle's next step: 0 before the first batch."""
         return _iterations(self._optimizer) + self._shift
 
-    def _install(self, steps_before: int) -> None:
-        model = self._trained_model = self.model
-        # Under mixed precision the optimizer that takes the steps sits inside a loss-scaling one.
-        self._optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-        optimizer, schedule = self._optimizer, self._schedule
-        self._first_step = _iterations(optimizer)
-        self._shift = shift = steps_before - self._first_step
+    def _install(self, position: int) -> None:
+        model, optimizer = self.model, innermost(self.model.optimizer)
+        self._installed = model, optimizer
+        self._optimizer = optimizer
+        self._shift = shift = position - _iterations(optimizer)
+        self._batches_done = 0
+
+        def curve(schedule: SegmentSchedule) -> Callable[[Any], Any]:
+            return lambda step: schedule(ops.cast(step, "int32") + shift)
 
         # JAX may reuse what it traced for an equal function, and a model's bound methods are equal
         # to each other: let it trace a function that equals no other.
         model.train_step = functools.partial(model.train_step)
         model.make_train_function(force=True)
         del model.train_step
-
-        # Keras asks the optimizer for its rate while it traces the training step. An attribute of
-        # the instance answers in place of the method; the rate variable itself stays untouched.
-        optimizer._get_current_learning_rate = lambda: schedule(
-            ops.cast(optimizer._iterations, "int32") + shift
-        )
+        # After the line above, in which another cycle may take leave of the same optimizer.
+        steer(optimizer, **{name: curve(schedule) for name, schedule in self._schedules.items()})
+        model.train_function = self._skipping(model.train_function, model.steps_per_execution)
 
         # Ctrl-C or an error skips `on_train_end`. The next `fit` first calls this method.
         def make_train_function(force: bool = False) -> Any:
@@ -177,13 +256,141 @@ class OneCycle(keras.callbacks.Callback):
 
         model.make_train_function = make_train_function
 
+    def _skipping(self, train_function: Callable[..., Any], batches: int) -> Callable[..., Any]:
+        """Pass over what `self._batches_done` says was trained before a run was killed."""
+
+        def step(*arguments: Any) -> Any:
+            if self._batches_done <= 0:
+                return train_function(*arguments)
+            self._batches_done -= batches
+            if keras.backend.backend() == "tensorflow":
+                for _ in range(batches):
+                    next(arguments[0], None)
+                return {}
+            # On JAX the batches are already drawn, and the state goes in and out.
+            return ({}, arguments[0]) if len(arguments) == 2 else {}
+
+        return step
+
     def _uninstall(self) -> None:
-        if self._first_step is None:
+        if self._installed is None:
             return
-        self._first_step = None
-        del self._optimizer._get_current_learning_rate
-        del self._trained_model.make_train_function
-        self._trained_model.train_function = None
+        model, optimizer = self._installed
+        self._installed = None
+        steer(optimizer, learning_rate=None, momentum=None)
+        del model.make_train_function
+        model.train_function = None
+
+
+class BackupAndRestore(keras.callbacks.BackupAndRestore):
+    """Keras's `BackupAndRestore`, which also keeps the state of dropout and random augmentation.
+
+    Use it like Keras's, and with `OneCycle` and `SetEpoch` to end a run that was killed with the
+    very weights of one that wasn't. Pass `double_checkpoint=True` where the kill may come while a
+    checkpoint is being written.
+
+    Args:
+        backup_dir: Folder for the checkpoint. `fit` removes it when it comes to its end.
+        **options: As in `keras.callbacks.BackupAndRestore`: `save_freq`, `double_checkpoint`,
+            `delete_checkpoint`.
+
+    Example:
+
+    >>> BackupAndRestore("backup", save_freq=100).save_freq
+    100
+
+    Reference:
+        https://keras.io/api/callbacks/backup_and_restore/
+    """
+
+    def __init__(self, backup_dir: str | Path, **options: Any) -> None:
+        super().__init__(str(backup_dir), **options)
+        self._random_states = Path(backup_dir) / "random_states.json"
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Restore, if there is anything to restore."""
+        super().on_train_begin(logs)
+        if self._random_states.exists():
+            saved = json.loads(self._random_states.read_text()).get(self._step(), [])
+            for variable, state in zip(self._random_variables(), saved, strict=False):
+                variable.assign(np.array(state, keras.backend.standardize_dtype(variable.dtype)))
+
+    def _save_model(self, *arguments: Any, **options: Any) -> None:
+        # Before the weights, together with those of the checkpoint before: whichever of the two
+        # a killed run leaves behind, its states are there.
+        before = {}
+        if self._random_states.exists():
+            before = json.loads(self._random_states.read_text())
+        states = [variable.numpy().tolist() for variable in self._random_variables()]
+        kept = dict(list(before.items())[-1:]) | {self._step(): states}
+        self._random_states.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._random_states.with_suffix(".partial")
+        partial.write_text(json.dumps(kept))
+        partial.replace(self._random_states)
+        super()._save_model(*arguments, **options)
+
+    def _step(self) -> str:
+        return str(_iterations(innermost(self.model.optimizer)))
+
+    def _random_variables(self) -> list[keras.Variable]:
+        return [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
+
+
+class SetEpoch(keras.callbacks.Callback):
+    """Let the order of training data depend on `fit`'s epoch, not on how often they were read.
+
+    Use it with data of `load_images` to continue a killed run exactly (see `OneCycle`), or to train
+    the same way whether or not the data were looked at before. Without it, each reading shuffles
+    anew, as in plain Keras.
+
+    Args:
+        dataset: Training data of `load_images`. `fit` may get the same data, transformed.
+
+    Raises:
+        ValueError: The data have no such order.
+
+    Example:
+
+    >>> from keras_practical import load_images
+    >>> digits = load_images("digits", batch_size=256, verbose=False)
+    >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    >>> model.add(keras.layers.Dense(10, activation="softmax"))
+    >>> model.compile("adam", loss="sparse_categorical_crossentropy")
+    >>> callbacks = [OneCycle(1e-2), SetEpoch(digits.train)]
+    >>> _ = model.fit(digits.train, shuffle=False, verbose=0, callbacks=callbacks)
+
+    Reference:
+        `set_epoch` of PyTorch's `DistributedSampler`.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__()
+        if not hasattr(dataset, "epoch_order"):
+            raise ValueError(
+                "`dataset` must be the training data of `load_images`, before any `.map` or other "
+                f"transformation. Received: {type(dataset).__name__} without `epoch_order`"
+            )
+        self._order = dataset.epoch_order
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Choose the order of `epoch`."""
+        self._order.set_epoch(epoch)
+
+
+def _momentum_cycle(momentum: tuple[float, float], warmup_fraction: float) -> list[Any]:
+    if not isinstance(momentum, tuple | list) or len(momentum) != 2:
+        raise ValueError(
+            "`momentum` must be a pair, the momentum at both ends and at the peak, or None. "
+            f"Received: momentum={momentum!r}"
+        )
+    ends, peak = momentum
+    # Just below 1: a momentum of 1 would never forget.
+    check_between("momentum", ends, 1e-6, 0.999999)
+    check_between("momentum", peak, 1e-6, 0.999999)
+    divisor = peak / ends
+    return one_cycle(
+        peak, start_divisor=divisor, final_divisor=divisor, warmup_fraction=warmup_fraction
+    )
 
 
 def _iterations(optimizer: keras.optimizers.Optimizer) -> int:

@@ -21,7 +21,7 @@ from keras_practical._validation import (
 )
 from keras_practical.images import Header
 from keras_practical.index import ImageIndex, ImageRecord
-from keras_practical.pixels import PixelStore
+from keras_practical.pixels import EpochOrder, PixelStore
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -48,8 +48,9 @@ class ImageData:
     """Data sets for training and judging an image classifier, and what is behind them.
 
     Each data set yields `(images, labels)`: float32 of shape `(batch, height, width, channels)` in
-    [0, 255], and int64 of shape `(batch,)`. `train` is shuffled anew in each epoch; the others keep
-    the order of `index.split(...)`.
+    [0, 255], and int64 of shape `(batch,)`. `train` is shuffled anew each time it is read, in an
+    order that depends on the seed and the number of the reading only (`callbacks.SetEpoch` makes it
+    the number of the epoch); the others keep the order of `index.split(...)`.
 
     Attributes:
         train: Training data.
@@ -113,8 +114,7 @@ def load_images(
         batch_size: Pictures a batch, >= 1.
         validation_fraction: Part of each class held out, in [0, 0.9], where the source has no
             validation split. At least one picture a class; 0 for no validation data.
-        seed: Whole number >= 0; decides the split and, together with Keras's global seed where one
-            is set, the order of training.
+        seed: Whole number >= 0; decides the split and the order of training.
         aspect: How a picture of another shape fits: `"crop"` keeps the middle, `"pad"` adds black
             borders, `"stretch"` distorts.
         color_mode: `"rgb"` (3 channels) or `"grayscale"` (1 channel).
@@ -348,10 +348,17 @@ def _dataset(
 
     order = tf.data.Dataset.range(len(rows))
     if training:
-        order = order.shuffle(len(rows), seed=seed, reshuffle_each_iteration=True)
+        epochs = EpochOrder(len(rows), seed)
+        # Each iterator draws its order once, when it starts.
+        order = tf.data.Dataset.range(1).map(
+            lambda _: tf.ensure_shape(tf.numpy_function(epochs.draw, [], tf.int64), [None])
+        )
+        order = order.unbatch().apply(tf.data.experimental.assert_cardinality(len(rows)))
     dataset = order.batch(batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
     dataset.class_names = list(index.class_names)  # As Keras's own folder loader does.
+    if training:
+        dataset.epoch_order = epochs
     return dataset
 
 

@@ -159,7 +159,7 @@ def _read_file(path: str | Path) -> bytes:
     # `Path.read_bytes` goes through a buffer: twice the system calls, at each of which the threads
     # that read pictures get in each other's way.
     # `fspath` because `open` takes a number for a file that is already open, and closes it.
-    with open(os.fspath(path), "rb", buffering=0) as file:
+    with open(os.fspath(path), "rb", buffering=0) as file:  # noqa: PTH123
         return file.read()
 
 

@@ -2,14 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Sequence
 
 import keras
 
-from keras_practical._validation import check_positive
+from keras_practical._steering import innermost, steer
+from keras_practical._validation import check_count, check_positive
+from keras_practical.curves import geometric_multipliers
+from keras_practical.freezing import groups as backbone_groups
 
-__all__ = ["scale_learning_rates"]
+__all__ = ["layerwise", "scale_learning_rates"]
+
+# The names that Keras's layers give to biases and to what normalization learns.
+_NOT_DECAYED = ("bias", "gamma", "beta")
+
+
+def layerwise(
+    optimizer: keras.optimizers.Optimizer,
+    model: keras.Model,
+    *,
+    earliest: float = 0.01,
+    groups: Sequence[str] | Callable[[keras.layers.Layer], int] | None = None,
+    decay_all: bool = True,
+) -> keras.optimizers.Optimizer:
+    """Make `optimizer` take smaller steps in earlier layers, geometrically spaced up to the head.
+
+    Use it to fine-tune a pretrained network: early layers hold general features and should move
+    less than the new head. `optimizer.learning_rate` stays one readable, settable number, the
+    head's, so that `OneCycle`, `find_lr` and Keras's learning-rate callbacks keep working. The
+    spacing lives in this optimizer object: a saved model holds the plain optimizer, and to train
+    on after loading, call `layerwise` again. See `scale_learning_rates` for what is scaled.
+
+    Args:
+        optimizer: Any Keras optimizer that has not trained a compiled function yet, except a
+            `MultiOptimizer`. It is changed in place.
+        model: The built model that it will train.
+        earliest: The earliest group's rate as a part of the head's, > 0.
+        groups: How layers are grouped. `None`: as `transfer.groups` does, by the backbone's table.
+            Patterns: regular expressions, searched in the variables' paths, one a group from the
+            earliest to the last; what none matches belongs to the head, a group of its own after
+            them. A function: from a layer to its group's number, 0 for the earliest; the largest
+            is the head's.
+        decay_all: Whether weight decay shrinks biases and the parameters of normalization layers
+            too, as Keras does. `False` leaves them out; only for an optimizer that isn't built yet.
+
+    Returns:
+        The same `optimizer`.
+
+    Raises:
+        ValueError: An argument is outside its range, a pattern matches nothing, or the optimizer
+            has no learning rate of its own.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="early")])
+    >>> model.add(keras.layers.Dense(1, name="head"))
+    >>> optimizer = layerwise(keras.optimizers.Adam(1e-3), model, groups=["early"], earliest=0.1)
+    >>> model.compile(optimizer, loss="mse")
+    >>> round(float(optimizer.learning_rate), 6)
+    0.001
+
+    Reference:
+        Howard & Ruder, *Universal Language Model Fine-tuning* (2018), arXiv 1801.06146, section
+        3.2; the spacing is fastai's `even_mults`.
+    """
+    if groups is None:
+        layers = backbone_groups(model)
+        variables = [[v for layer in group for v in layer.variables] for group in layers]
+    elif callable(groups):
+        variables = _grouped_by_function(model, groups)
+    else:
+        variables = _grouped_by_pattern(model, groups)
+    multipliers = geometric_multipliers(len(variables), earliest=earliest)
+    if not decay_all:
+        names = [v for v in model.trainable_variables if v.path.split("/")[-1] in _NOT_DECAYED]
+        innermost(optimizer).exclude_from_weight_decay(var_list=names)
+    return scale_learning_rates(optimizer, variables, multipliers.tolist())
+
+
+def _grouped_by_function(
+    model: keras.Model, groups: Callable[[keras.layers.Layer], int]
+) -> list[list[keras.Variable]]:
+    numbers = {}
+    for layer in model._flatten_layers(include_self=False):
+        own = list(layer._trainable_variables)
+        if own:
+            number = groups(layer)
+            check_count("groups", number, minimum=0)
+            numbers.update({id(v): (number, v) for v in own})
+    last = max((number for number, _ in numbers.values()), default=0)
+    return [[v for n, v in numbers.values() if n == number] for number in range(last + 1)]
+
+
+def _grouped_by_pattern(model: keras.Model, patterns: Sequence[str]) -> list[list[keras.Variable]]:
+    found: list[list[keras.Variable]] = [[] for _ in range(len(patterns) + 1)]
+    for variable in model.variables:
+        matches = [n for n, pattern in enumerate(patterns) if re.search(pattern, variable.path)]
+        found[matches[0] if matches else len(patterns)].append(variable)
+    for pattern, variables in zip(patterns, found, strict=False):
+        if not variables:
+            raise ValueError(
+                "Each pattern of `groups` must match a variable's path that none before it does. "
+                f"Received: {pattern!r}; the paths look like {model.variables[0].path!r}"
+            )
+    return found
 
 
 def scale_learning_rates(
@@ -60,45 +157,13 @@ def scale_learning_rates(
         )
     for multiplier in multipliers:
         check_positive("multipliers", float(multiplier))
-    # Under mixed precision the optimizer that takes the steps sits inside a loss-scaling one.
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    scale = {
-        inner._var_key(variable): float(multiplier)
-        for variables, multiplier in zip(groups, multipliers, strict=True)
-        for variable in variables
-    }
-
-    def factor(variable: Any) -> float:
-        return scale.get(inner._var_key(variable), 1.0)
-
-    # Both ask the class, not the instance: a second call replaces what the first did.
-    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        type(inner).update_step(inner, gradient, variable, learning_rate * factor(variable))
-
-    def apply_weight_decay(variables: Sequence[Any]) -> None:
-        # The decay multiplies the weight decay by the learning rate, which it looks up by itself.
-        for variable in variables:
-            view = _SlowedOptimizer(inner, factor(variable))
-            type(inner)._apply_weight_decay(view, [variable])
-
-    inner.update_step = update_step
-    inner._apply_weight_decay = apply_weight_decay
+    inner = innermost(optimizer)
+    steer(
+        inner,
+        multipliers={
+            inner._var_key(variable): float(multiplier)
+            for variables, multiplier in zip(groups, multipliers, strict=True)
+            for variable in variables
+        },
+    )
     return optimizer
-
-
-class _SlowedOptimizer:
-    """An optimizer with a multiplied learning rate, to look at.
-
-    The replicas of a `tf.distribute` strategy trace their steps in threads, so that nothing of the
-    optimizer itself may change for a moment.
-    """
-
-    def __init__(self, optimizer: keras.optimizers.Optimizer, factor: float) -> None:
-        self._slowed, self._factor = optimizer, factor
-
-    @property
-    def learning_rate(self) -> Any:
-        return self._slowed.learning_rate * self._factor
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._slowed, name)

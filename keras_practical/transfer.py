@@ -18,10 +18,11 @@ from keras_practical._validation import (
     check_image_size,
     check_positive,
 )
-from keras_practical.callbacks import OneCycle
+from keras_practical.callbacks import OneCycle, SetEpoch
 from keras_practical.curves import geometric_multipliers
 from keras_practical.freezing import freeze_to, groups, summary, unfreeze
 from keras_practical.losses import SmoothedSparseCategoricalCrossentropy
+from keras_practical.lr_finder import LRFinderResult, find_lr
 from keras_practical.optimizers import scale_learning_rates
 
 __all__ = ["classifier", "fine_tune", "freeze_to", "groups", "summary", "unfreeze"]
@@ -199,7 +200,7 @@ def fine_tune(
     validation_data: Any = None,
     epochs: int = 2,
     frozen_epochs: int = 2,
-    max_learning_rate: float = 1e-3,
+    max_learning_rate: float | str = 1e-3,
     frozen_learning_rate: float | None = None,
     backbone_multiplier: float = 0.01,
     train_batch_norm: bool = False,
@@ -225,7 +226,10 @@ def fine_tune(
         validation_data: As in `fit`.
         epochs: Epochs of the second phase, >= 0.
         frozen_epochs: Epochs of the first phase, >= 0.
-        max_learning_rate: Peak rate of the head in the second phase, > 0.
+        max_learning_rate: Peak rate of the head in the second phase, > 0. `"auto"` runs `find_lr`
+            in the first phase (100 steps), takes its rate for that phase and a tenth of it for
+            the second, and says so. If the finder gives no answer, the default is lowered to
+            where its curve supports it.
         frozen_learning_rate: Peak rate of the first phase, > 0. Default: ten times
             `max_learning_rate`, because nothing pretrained can be damaged there.
         backbone_multiplier: Learning rate of the backbone's last layer group in the second phase,
@@ -238,8 +242,8 @@ def fine_tune(
         One `History` of both phases, `learning_rate` (the head's) included.
 
     Raises:
-        ValueError: An argument is outside its range, the model isn't compiled, or the data
-            doesn't say how many batches it has.
+        ValueError: An argument is outside its range, the model isn't compiled, the data doesn't
+            say how many batches it has, or with `"auto"` the loss explodes at every rate.
 
     Example:
 
@@ -259,10 +263,11 @@ def fine_tune(
     """
     check_count("epochs", epochs, minimum=0)
     check_count("frozen_epochs", frozen_epochs, minimum=0)
-    check_positive("max_learning_rate", max_learning_rate)
+    if max_learning_rate != "auto":
+        check_positive("max_learning_rate", max_learning_rate)
     check_positive("backbone_multiplier", backbone_multiplier)
-    frozen_rate = 10 * max_learning_rate if frozen_learning_rate is None else frozen_learning_rate
-    check_positive("frozen_learning_rate", frozen_rate)
+    if frozen_learning_rate is not None:
+        check_positive("frozen_learning_rate", frozen_learning_rate)
     if not model.compiled:
         raise ValueError("`model` must be compiled: call model.compile(...) first.")
     optimizer = keras.optimizers.serialize(model.optimizer)
@@ -270,13 +275,23 @@ def fine_tune(
     history.set_model(model)
     history.epoch = []
     arrays = isinstance(train, tuple)
+    order = [SetEpoch(train)] if hasattr(train, "epoch_order") else []
 
-    def run(first_epoch: int, epochs: int, peak: float, multipliers: Sequence[float]) -> None:
+    def prepare(multipliers: Sequence[float]) -> None:
         # A copy, because a loss-scaling optimizer empties the description it is made from.
         model.optimizer = keras.optimizers.deserialize(copy.deepcopy(optimizer))
         if len(multipliers) > 1:
             variables = [[v for layer in group for v in layer.variables] for group in groups(model)]
             scale_learning_rates(model.optimizer, variables, multipliers)
+
+    def search(default: float) -> float:
+        result = find_lr(model, train, verbose=False)
+        rate, reason = _supported_rate(result, default)
+        if verbose:
+            print(f"fine_tune: learning rate {rate:.2g}: {reason} ({result!r})")
+        return rate
+
+    def run(first_epoch: int, epochs: int, peak: float, multipliers: Sequence[float]) -> None:
         if verbose:
             print(_announcement(model, epochs, peak, multipliers))
         cycle = OneCycle(peak, start_epoch=first_epoch)
@@ -288,7 +303,7 @@ def fine_tune(
                 validation_data=validation_data,
                 initial_epoch=first_epoch,
                 epochs=first_epoch + epochs,
-                callbacks=[*callbacks, cycle],
+                callbacks=[*callbacks, *order, cycle],
                 verbose=verbose,
             )
         finally:
@@ -297,13 +312,41 @@ def fine_tune(
         for name, values in done.history.items():
             history.history.setdefault(name, []).extend(values)
 
+    peak = max_learning_rate
     if frozen_epochs:
         freeze_to(model, -1)
-        run(0, frozen_epochs, frozen_rate, [1.0])
+        prepare([1.0])
+        frozen_peak = frozen_learning_rate
+        if frozen_peak is None:
+            frozen_peak = search(1e-2) if peak == "auto" else 10 * peak
+            peak = frozen_peak / 10 if peak == "auto" else peak
+        run(0, frozen_epochs, frozen_peak, [1.0])
     if epochs and not model.stop_training:
         unfreeze(model, train_batch_norm=train_batch_norm)
-        run(frozen_epochs, epochs, max_learning_rate, _multipliers(model, backbone_multiplier))
+        multipliers = _multipliers(model, backbone_multiplier)
+        prepare(multipliers)
+        if peak == "auto":
+            peak = search(1e-3)
+        run(frozen_epochs, epochs, peak, multipliers)
     return history
+
+
+def _supported_rate(result: LRFinderResult, default: float) -> tuple[float, str]:
+    """Return the finder's rate or, if it gives none, one that its curve supports; and why."""
+    found = result.learning_rate
+    if found is not None and result.supports(found):
+        return found, "the finder's valley"
+    rate = default
+    while not result.supports(rate):
+        rate /= 2.0
+        if rate < default / 1e4:
+            raise ValueError(
+                'max_learning_rate="auto" found no rate to train with: '
+                f"{result.problem or 'the loss rises at every rate'}. "
+                "Check data and loss, or pass a number."
+            )
+    lowered = "" if rate == default else ", lowered to where the loss hasn't risen yet"
+    return rate, f"the finder gives no trustworthy answer, so the default{lowered}"
 
 
 def _multipliers(model: keras.Model, backbone_multiplier: float) -> list[float]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from linear_training import (
     CYCLE,
+    MOMENTUMS,
     OPTIMIZERS,
     OWN_RATE,
     PEAK,
@@ -12,6 +13,7 @@ from linear_training import (
     Interrupt,
     adam,
     assert_kernels,
+    cycle,
     fit,
     linear_model,
     sgd,
@@ -20,7 +22,6 @@ from linear_training import (
 )
 
 from keras_practical import OneCycle
-from keras_practical.curves import one_cycle
 
 # Keras 3.15 with numpy 2.4, whenever a variable is read.
 
@@ -29,7 +30,7 @@ def test_one_cycle_used_again_starts_a_new_cycle():
     model, callback = sgd_model(), OneCycle(PEAK)
     fit(model, callback)
     fit(model, callback, epochs=2)
-    shorter = one_cycle(2 * STEPS, max_learning_rate=PEAK)
+    shorter = cycle(2 * STEPS)
     assert_kernels(model, train(sgd(), np.append(CYCLE, shorter)))
 
 
@@ -38,7 +39,7 @@ def test_one_cycle_used_again_after_recompiling_starts_a_new_cycle():
     fit(model, callback)
     model.compile(keras.optimizers.Adam(OWN_RATE), loss="mse")
     fit(model, callback)
-    assert_kernels(model, train(adam(), CYCLE, start=train(sgd(), CYCLE)))
+    assert_kernels(model, train(adam(), CYCLE, MOMENTUMS, start=train(sgd(), CYCLE)))
 
 
 @pytest.mark.parametrize("name", ["adamw", "schedule", "loss_scale"])
@@ -68,7 +69,7 @@ def test_one_cycle_is_gone_in_the_next_fit():
     model = linear_model(optimizer())
     fit(model, OneCycle(PEAK))
     fit(model, epochs=1)
-    assert_kernels(model, train(step(), [*CYCLE, *[OWN_RATE] * STEPS]))
+    assert_kernels(model, train(step(), [*CYCLE, *[OWN_RATE] * STEPS], MOMENTUMS))
 
 
 def test_one_cycle_is_exact_while_older_compiled_steps_are_kept():
@@ -101,7 +102,7 @@ def test_one_cycle_interrupted_and_used_on_another_model_leaves_both_plain():
     with pytest.raises(KeyboardInterrupt):
         fit(first, callback, Interrupt())
     fit(second, callback)
-    assert_kernels(second, train(sgd(), CYCLE))
+    assert_kernels(second, train(sgd(), CYCLE, MOMENTUMS))
     fit(first, epochs=1)
     expected = train(sgd(), [OWN_RATE] * STEPS, start=train(sgd(), CYCLE[: STEPS + 3]))
     assert_kernels(first, expected)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from linear_training import (
     CYCLE,
+    MOMENTUMS,
     OPTIMIZERS,
     OWN_RATE,
     PEAK,
     STEPS,
     assert_kernels,
     fit,
+    kernels,
     linear_model,
     optimizer_state,
     optimizer_state_elsewhere,
@@ -24,7 +26,7 @@ from linear_training import (
 )
 
 from keras_practical import OneCycle
-from keras_practical.optimizers import scale_learning_rates
+from keras_practical.optimizers import layerwise, scale_learning_rates
 
 # Keras 3.15 with numpy 2.4, whenever a variable is read.
 # Three kernels: the third is in no group.
@@ -79,7 +81,7 @@ def test_scale_learning_rates_works_with_one_cycle(name):
     fit(model, OneCycle(PEAK))
     fit(model, epochs=1)
     rates = [*CYCLE, *[OWN_RATE] * STEPS]
-    assert_kernels(model, train(step(), scaled(rates), kernel_count=3))
+    assert_kernels(model, train(step(), scaled(rates), MOMENTUMS, kernel_count=3))
 
 
 def test_scale_learning_rates_works_with_learning_rate_callbacks():
@@ -157,6 +159,89 @@ def test_scale_learning_rates_refuses_bad_arguments(multipliers, text):
         scale_learning_rates(keras.optimizers.SGD(0.1), [[], []], multipliers)
 
 
+def named_model(**options):
+    inputs = keras.Input((2,))
+    body = keras.layers.Dense(2, name="early")(inputs)
+    body = keras.layers.Dense(2, name="middle")(keras.layers.BatchNormalization(name="norm")(body))
+    return keras.Model(inputs, keras.layers.Dense(1, name="head")(body))
+
+
+def by_number(layer):
+    return {"early": 0, "norm": 0, "middle": 1, "head": 2}[layer.name]
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        (["early|norm", "middle"], {"early": 0.01, "norm": 0.01, "middle": 0.1, "head": 1.0}),
+        (["early"], {"early": 0.01, "norm": 1.0, "middle": 1.0, "head": 1.0}),
+        (by_number, {"early": 0.01, "norm": 0.01, "middle": 0.1, "head": 1.0}),
+        # The last layer with weights is the head, thirds before it.
+        (None, {"early": 0.01, "norm": 0.01 ** (2 / 3), "middle": 0.01 ** (1 / 3), "head": 1.0}),
+    ],
+    ids=["patterns", "one_pattern", "function", "model"],
+)
+@pytest.mark.parametrize("make", [keras.optimizers.SGD, keras.optimizers.Adam])
+def test_layerwise_spaces_the_steps_geometrically(make, groups, expected):
+    model = named_model()
+    optimizer = layerwise(make(1.0), model, groups=groups)
+    before = [v.numpy().copy() for v in model.trainable_variables]
+    ones = [keras.ops.ones(v.shape) for v in model.trainable_variables]
+    optimizer.apply(ones, model.trainable_variables)
+    for start, variable in zip(before, model.trainable_variables, strict=True):
+        step = expected[variable.path.split("/")[-2]]
+        np.testing.assert_allclose(start - variable.numpy(), step, rtol=1e-4, err_msg=variable.path)
+    assert float(optimizer.learning_rate) == 1.0
+
+
+def test_layerwise_may_leave_biases_and_normalization_out_of_weight_decay():
+    model = named_model()
+    optimizer = keras.optimizers.SGD(1.0, weight_decay=0.5)
+    layerwise(optimizer, model, groups=["early|norm", "middle"], decay_all=False)
+    for variable in model.trainable_variables:
+        variable.assign(keras.ops.ones(variable.shape))
+    zeros = [keras.ops.zeros(v.shape) for v in model.trainable_variables]
+    optimizer.apply(zeros, model.trainable_variables)
+    left = {v.path: float(v.numpy().mean()) for v in model.trainable_variables}
+    kernels = {"early": 0.995, "middle": 0.95, "head": 0.5}
+    for path, value in left.items():
+        layer, name = path.split("/")[-2:]
+        assert value == pytest.approx(kernels[layer] if name == "kernel" else 1.0), path
+
+
+def test_layerwise_goes_on_after_saving_and_loading(tmp_path):
+    def spaced(model):
+        return layerwise(model.optimizer, model, groups=["^dense/", "^dense_1/"])
+
+    def fresh():
+        keras.backend.clear_session()
+        model = linear_model(OPTIMIZERS["adamw"][0](), kernel_count=3)
+        spaced(model)
+        return model
+
+    stopped, whole = fresh(), fresh()
+    fit(stopped, epochs=1)
+    stopped.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    spaced(loaded)
+    fit(loaded, epochs=1)
+    fit(whole, epochs=2)
+    assert_kernels(loaded, kernels(whole))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"earliest": 0.0}, "`earliest` must be a number > 0"),
+        ({"groups": ["early", "nothing"]}, "must match a variable's path .* Received: 'nothing'"),
+        ({"groups": lambda layer: -1}, "`groups` must be a whole number >= 0"),
+    ],
+)
+def test_layerwise_refuses_bad_arguments(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        layerwise(keras.optimizers.SGD(0.1), named_model(), **arguments)
+
+
 MIRRORED = """
 import numpy as np
 import tensorflow as tf
@@ -174,7 +259,7 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     model = scaled_model(optimizer())
 data = tf.data.Dataset.from_tensor_slices((INPUTS, TARGETS)).batch(BATCH_SIZE)
 history = fit(model, OneCycle(PEAK), x=data, y=None, batch_size=None)
-assert_kernels(model, train(step(), scaled(CYCLE), kernel_count=3))
+assert_kernels(model, train(step(), scaled(CYCLE), MOMENTUMS, kernel_count=3))
 np.testing.assert_allclose(history["learning_rate"], CYCLE[STEPS - 1 :: STEPS], rtol=1e-6)
 assert model.optimizer.weight_decay == 0.4
 """

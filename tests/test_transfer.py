@@ -1,9 +1,12 @@
+import re
+
 import keras
 import numpy as np
 import pytest
+from linear_training import cycle
 from tiny import tiny_backbone, tiny_data, weights_by_layer
 
-from keras_practical import curves, transfer
+from keras_practical import LRFinderResult, find_lr, transfer
 from keras_practical.losses import SmoothedSparseCategoricalCrossentropy
 
 
@@ -165,7 +168,7 @@ def test_fine_tune_steps_by_group_equal_numpy():
     twin.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy")
     twin.fit(images, labels, batch_size=8, shuffle=False, verbose=0)
     unit = weights_by_layer(twin)
-    rate = curves.one_cycle(1, max_learning_rate=0.25)[0]
+    rate = cycle(1, 0.25)[0]
     scale = {"early": 0.001, "middle": 0.001 * 10**0.5, "late": 0.01, "probabilities": 1.0}
     for path, start in before.items():
         layer = path.split("/")[-2]
@@ -178,9 +181,61 @@ def test_fine_tune_runs_one_cycle_in_each_phase():
     history = transfer.fine_tune(
         model, tiny_data(n=64), frozen_epochs=2, epochs=3, max_learning_rate=0.01, verbose=0
     )
-    frozen = curves.one_cycle(4, max_learning_rate=0.1)[[1, 3]]
-    thawed = curves.one_cycle(6, max_learning_rate=0.01)[[1, 3, 5]]
+    frozen = cycle(4, 0.1)[[1, 3]]
+    thawed = cycle(6, 0.01)[[1, 3, 5]]
     np.testing.assert_allclose(history.history["learning_rate"], [*frozen, *thawed], rtol=1e-5)
+
+
+def test_fine_tune_auto_takes_the_finders_rate_and_says_so(capsys):
+    model = tiny_classifier(dropout=0.0)
+    images, labels = tiny_data(n=96)
+    found = find_lr(model, (images, labels), verbose=False).learning_rate
+    history = transfer.fine_tune(
+        model, (images, labels), frozen_epochs=1, epochs=1, max_learning_rate="auto", verbose=2
+    )
+    out = capsys.readouterr().out
+    rate = float(re.search("learning rate ([^:]+): the finder's valley", out)[1])
+    assert rate == pytest.approx(found, rel=0.9)  # Another order of the pictures.
+    peaks = [float(peak) for peak in re.findall(r"one cycle up to (\S+)", out)]
+    assert peaks == pytest.approx([rate, rate / 10], rel=0.05)
+    last = [cycle(3, peak)[2] for peak in peaks]
+    np.testing.assert_allclose(history.history["learning_rate"], last, rtol=1e-4)
+
+
+def test_fine_tune_auto_searches_among_all_layers_without_a_frozen_phase(capsys):
+    images, labels = tiny_data(n=96)
+    transfer.fine_tune(
+        tiny_classifier(dropout=0.0),
+        (images, labels),
+        frozen_epochs=0,
+        epochs=1,
+        max_learning_rate="auto",
+        verbose=2,
+    )
+    out = capsys.readouterr().out
+    rate = float(re.search("fine_tune: learning rate ([^:]+): ", out)[1])
+    assert float(re.search(r"up to (\S+) for the head", out)[1]) == pytest.approx(rate, rel=0.05)
+
+
+def curve(losses):
+    rates = np.geomspace(1e-7, 10, 101)[:-1]
+    return LRFinderResult.of(rates, np.array(losses, "float64")[None], seconds=0.0)
+
+
+def test_fine_tune_auto_lowers_the_default_to_what_an_unclear_curve_supports():
+    # Flat up to 1e-3, above its start from there on; 1e-2 / 2^4 is the first below.
+    rates = curve(np.ones(100)).learning_rates
+    result = curve(np.where(rates < 1e-3, 1.0, 1.5))
+    assert result.learning_rate is None
+    rate, reason = transfer._supported_rate(result, 1e-2)
+    assert rate == pytest.approx(1e-2 / 2**4)
+    assert "lowered" in reason
+    assert transfer._supported_rate(curve(np.ones(100)), 1e-2)[0] == 1e-2
+
+
+def test_fine_tune_auto_refuses_to_train_where_every_rate_explodes():
+    with pytest.raises(ValueError, match=r"found no rate to train with: the loss exploded after 2"):
+        transfer._supported_rate(curve([1.0, 9.0, *[np.nan] * 98]), 1e-2)
 
 
 def test_fine_tune_keeps_the_kind_of_optimizer_and_its_own_rate(tmp_path):
