@@ -28,9 +28,10 @@ parser.add_argument("--image-size", type=int, default=160)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--frozen-epochs", type=int, default=2)
 parser.add_argument("--epochs", type=int, default=2)
-parser.add_argument("--max-learning-rate", type=float, default=1e-3)
+parser.add_argument("--max-learning-rate", default=1e-3, help='a number or "auto"')
 parser.add_argument("--verbose", type=int, default=2)
 options = parser.parse_args()
+rate = options.max_learning_rate
 
 keras.utils.set_random_seed(options.seed)
 imported = time.perf_counter()
@@ -50,7 +51,7 @@ kp.transfer.fine_tune(
     photos.train,
     frozen_epochs=options.frozen_epochs,
     epochs=options.epochs,
-    max_learning_rate=options.max_learning_rate,
+    max_learning_rate=rate if rate == "auto" else float(rate),
     verbose=options.verbose,
 )
 trained = time.perf_counter()

@@ -266,7 +266,7 @@ def cosine_restarts(
     Example:
 
     >>> evaluate_segments(cosine_restarts(1.0, cycles=2), total_steps=6).round(4).tolist()
-    [1.0, 0.5, 1.0, 0.8536, 0.5, 0.1464]
+    [1.0, 0.5, 1.0, 0.8536, 0.5, 0.1465]
 
     Reference:
         Loshchilov & Hutter, *SGDR* (2017), arXiv 1608.03983.

@@ -229,7 +229,10 @@ def find_lr(
         progress_bar("Finding a learning rate", repeats * steps, show=verbose) as advance,
         snapshot(model, data) as restore_variables,
     ):
+        optimizer = model.optimizer
         for row in losses:
+            # An optimizer of the ramp's own, which starts with what the model's has learnt.
+            model.optimizer = twin_with_own_state(optimizer, model.trainable_variables)
             _run_ramp(model, data, _Ramp(ramp, row, stop_factor, advance), options)
             restore_variables()
     fraction = np.arange(steps) / steps
@@ -255,8 +258,6 @@ def _check(model: keras.Model, data: Any) -> None:
 
 
 def _run_ramp(model: keras.Model, data: Any, ramp: _Ramp, options: dict[str, Any]) -> None:
-    """Train a ramp with an optimizer of its own, which starts with what the model's has learnt."""
-    model.optimizer = twin_with_own_state(model.optimizer, model.trainable_variables)
     optimizer = innermost(model.optimizer)
     first = int(optimizer._iterations.numpy())
     steer(optimizer, learning_rate=lambda step: ramp.schedule(ops.cast(step, "int32") - first))

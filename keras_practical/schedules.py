@@ -216,7 +216,7 @@ class CosineRestartsSchedule(_NamedSchedule):
 
     >>> schedule = CosineRestartsSchedule(6, max_learning_rate=1.0, cycles=2)
     >>> [round(float(schedule(step)), 4) for step in range(6)]
-    [1.0, 0.5, 1.0, 0.8536, 0.5, 0.1464]
+    [1.0, 0.5, 1.0, 0.8536, 0.5, 0.1465]
 
     Reference:
         `keras_practical.curves.cosine_restarts`.
@@ -231,7 +231,7 @@ class CosineRestartsSchedule(_NamedSchedule):
         cycle_multiplier: float = 2.0,
         final_divisor: float = 1e5,
     ) -> None:
-        config = {
+        config: dict[str, Any] = {
             "max_learning_rate": max_learning_rate,
             "cycles": cycles,
             "cycle_multiplier": cycle_multiplier,

@@ -89,6 +89,13 @@ def test_find_lr_recovers_each_batchs_own_loss(unknown_length):
     assert result.trained_steps == np.isfinite(result.losses).sum()
 
 
+def test_find_lr_starts_each_ramp_from_the_same_state():
+    model = linear_model(keras.optimizers.SGD(OWN_RATE, momentum=0.9))
+    fit(model, epochs=1)
+    losses = find_lr(model, as_dataset(), repeats=3, **RAMP).losses
+    np.testing.assert_array_equal(losses[1:], losses[:2])
+
+
 def test_find_lr_takes_a_py_dataset():
     # Rates too small to matter, because `fit` shuffles these batches.
     options = {"start_learning_rate": 1e-12, "end_learning_rate": 1e-11, "steps": 14}
