@@ -124,7 +124,7 @@ class OneCycle(keras.callbacks.Callback):
         segments = self._segments.get("momentum")
         return None if segments is None else evaluate_segments(segments, self._known_steps())
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, *, ax: Axes | None = None) -> Axes:
         """Draw the cycle: the learning rate, and the momentum on an axis of its own.
 
         Args:
@@ -135,7 +135,7 @@ class OneCycle(keras.callbacks.Callback):
         """
         from keras_practical.plots import schedule
 
-        return schedule(self.learning_rates, self.momentums, ax=ax)
+        return schedule(self.learning_rates, momentums=self.momentums, ax=ax)
 
     def set_model(self, model: keras.Model) -> None:
         """Note the step that the optimizer stands at, before any callback restores another."""
@@ -184,7 +184,7 @@ class OneCycle(keras.callbacks.Callback):
             self._install(self._position_at(epoch))
         if self.params["steps"] is not None:
             self._batches_done = max(0, self._position() - self._steps_before(epoch))
-        if self._position() >= self._cycle_steps and not self._warned and not self._batches_done:
+        if self._position() >= self._known_steps() and not self._warned and not self._batches_done:
             self._warned = True
             warnings.warn(
                 f"The one-cycle run of {self._cycle_steps} steps ended before epoch {epoch + 1}: "

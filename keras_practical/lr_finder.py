@@ -124,7 +124,7 @@ class LRFinderResult:
         before = self.smoothed[:, : step + 1]
         return bool(np.isfinite(before).all() and (before[:, -1] <= start).all())
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, *, ax: Axes | None = None) -> Axes:
         """Draw the curve, each ramp's and their mean, and mark the suggestions.
 
         Args:
@@ -136,7 +136,7 @@ class LRFinderResult:
         from keras_practical.plots import learning_rate_finder
 
         return learning_rate_finder(
-            self.learning_rates, self.smoothed, self.suggestions, self.problem, ax=ax
+            self.learning_rates, self.smoothed, self.suggestions, problem=self.problem, ax=ax
         )
 
     def __repr__(self) -> str:
@@ -298,10 +298,11 @@ class _Ramp(keras.callbacks.Callback):
         self._step = 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if "loss" not in (logs or {}):
+        logs = logs or {}
+        if "loss" not in logs:
             raise ValueError(
                 "The model's `train_step` must return a dictionary with `loss`. "
-                f"Received: {sorted(logs or {})}"
+                f"Received: {sorted(logs)}"
             )
         self.losses[self._step] = float(logs["loss"])
         self._step += 1

@@ -162,7 +162,7 @@ def learning_curves(history: Any, *, metric: str = "accuracy", ax: Axes | None =
 
 
 def schedule(
-    learning_rates: Any, momentums: Any = None, *, label: str | None = None, ax: Axes | None = None
+    learning_rates: Any, *, momentums: Any = None, label: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw a learning-rate schedule, and the momentum on an axis of its own.
 
@@ -197,8 +197,8 @@ def learning_rate_finder(
     learning_rates: Any,
     smoothed: Any,
     suggestions: Any,
-    problem: str | None = None,
     *,
+    problem: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the curve of a learning-rate finder on a logarithmic axis, suggestions marked.

@@ -312,20 +312,20 @@ def fine_tune(
         for name, values in done.history.items():
             history.history.setdefault(name, []).extend(values)
 
-    peak = max_learning_rate
+    peak = None if isinstance(max_learning_rate, str) else max_learning_rate
     if frozen_epochs:
         freeze_to(model, -1)
         prepare([1.0])
         frozen_peak = frozen_learning_rate
         if frozen_peak is None:
-            frozen_peak = search(1e-2) if peak == "auto" else 10 * peak
-            peak = frozen_peak / 10 if peak == "auto" else peak
+            frozen_peak = search(1e-2) if peak is None else 10 * peak
+            peak = frozen_peak / 10
         run(0, frozen_epochs, frozen_peak, [1.0])
     if epochs and not model.stop_training:
         unfreeze(model, train_batch_norm=train_batch_norm)
         multipliers = _multipliers(model, backbone_multiplier)
         prepare(multipliers)
-        if peak == "auto":
+        if peak is None:
             peak = search(1e-3)
         run(frozen_epochs, epochs, peak, multipliers)
     return history
