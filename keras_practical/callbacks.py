@@ -263,12 +263,12 @@ class OneCycle(keras.callbacks.Callback):
             if self._batches_done <= 0:
                 return train_function(*arguments)
             self._batches_done -= batches
-            if keras.backend.backend() == "tensorflow":
+            *state, iterator = arguments
+            if hasattr(iterator, "__next__"):
                 for _ in range(batches):
-                    next(arguments[0], None)
-                return {}
-            # On JAX the batches are already drawn, and the state goes in and out.
-            return ({}, arguments[0]) if len(arguments) == 2 else {}
+                    next(iterator, None)
+            # On JAX the model's state goes in and out.
+            return ({}, *state) if state else {}
 
         return step
 
