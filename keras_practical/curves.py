@@ -55,6 +55,11 @@ class Segment:
 
     def __post_init__(self) -> None:
         check_between("length", self.length, 0.0, 1.0)
+        if not np.isfinite([self.start, self.end]).all():
+            raise ValueError(
+                "`start` and `end` must be finite numbers. "
+                f"Received: start={self.start!r}, end={self.end!r}"
+            )
         check_choice("shape", self.shape, SHAPES)
         check_positive("power", self.power)
         if self.shape == "exponential":

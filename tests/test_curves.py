@@ -284,3 +284,8 @@ def test_curves_refuse_a_bad_form(curve, form, text):
 def test_geometric_multipliers_refuse_bad_arguments(count, earliest, text):
     with pytest.raises(ValueError, match=text):
         geometric_multipliers(count, earliest=earliest)
+
+
+def test_segment_refuses_what_is_no_number():
+    with pytest.raises(ValueError, match=r"must be finite numbers\. Received: start=nan"):
+        Segment(1.0, float("nan"), 1.0)
