@@ -180,8 +180,9 @@ def find_lr(
         start_learning_rate: The first rate, > 0.
         end_learning_rate: The rate that the ramp leads to, > `start_learning_rate`.
         steps: Number of batches in a ramp, >= 10.
-        repeats: Number of ramps, >= 1, each from the same weights on other batches. One ramp's
-            suggestion varies; the result tells by how much.
+        repeats: Number of ramps, >= 1, each from the same weights, on other batches if the data
+            are arrays or shuffle themselves. One ramp's suggestion varies; the result tells by how
+            much.
         stop_factor: A ramp ends when the smoothed loss is this many times its lowest, > 1.
         batch_size: For arrays, as in `fit`.
         class_weight: As in `fit`.
@@ -230,10 +231,11 @@ def find_lr(
         snapshot(model, data) as restore_variables,
     ):
         optimizer = model.optimizer
-        for row in losses:
+        for repeat, row in enumerate(losses):
             # An optimizer of the ramp's own, which starts with what the model's has learnt.
             model.optimizer = twin_with_own_state(optimizer, model.trainable_variables)
-            _run_ramp(model, data, _Ramp(ramp, row, stop_factor, advance), options)
+            batches = _reordered(data, repeat)
+            _run_ramp(model, batches, _Ramp(ramp, row, stop_factor, advance), options)
             restore_variables()
     fraction = np.arange(steps) / steps
     rates = start_learning_rate * (end_learning_rate / start_learning_rate) ** fraction
@@ -255,6 +257,15 @@ def _check(model: keras.Model, data: Any) -> None:
             "has read. Pass a tf.data.Dataset, a keras.utils.PyDataset or arrays. Received: "
             f"{type(data).__name__}"
         )
+
+
+def _reordered(data: Any, repeat: int) -> Any:
+    """Return arrays in another order for each repeat: under a global seed, `fit` has but one."""
+    if repeat == 0 or not isinstance(data, tuple | list):
+        return data
+    count = len(keras.tree.flatten(data)[0])
+    order = np.random.RandomState(repeat).permutation(count)
+    return keras.tree.map_structure(lambda array: np.asarray(array)[order], data)
 
 
 def _run_ramp(model: keras.Model, data: Any, ramp: _Ramp, options: dict[str, Any]) -> None:

@@ -96,6 +96,12 @@ def test_find_lr_starts_each_ramp_from_the_same_state():
     np.testing.assert_array_equal(losses[1:], losses[:2])
 
 
+def test_find_lr_repeats_on_other_batches_of_arrays():
+    model = deep_model("sgd")
+    losses = find_lr(model, (FEATURES, LABELS), repeats=3, steps=10, verbose=False).losses
+    assert len({*losses[:, 0].tolist()}) == 3
+
+
 def test_find_lr_takes_a_py_dataset():
     # Rates too small to matter, because `fit` shuffles these batches.
     options = {"start_learning_rate": 1e-12, "end_learning_rate": 1e-11, "steps": 14}

@@ -1,14 +1,15 @@
 # %% [markdown]
 # # One cycle: how fast should it learn?
 #
-# **Goal.** Find a learning rate before training, train with one cycle, and see why it needs a
-# fraction of the steps that a careful step-by-step decay needs (*super-convergence*).
+# **Goal.** Find a learning rate before training, train with one cycle, look at what it does to rate
+# and momentum, and compare it, step for step, with a constant rate and with a decay in steps.
 #
 # | | |
 # |---|---|
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); CIFAR-10: `--data` |
-# | **Time** | TIME_DIGITS on 2 CPU cores; CIFAR-10: TIME_CIFAR |
-# | **Result to expect** | RESULT_DIGITS |
+# | **Time** | 5 minutes on 2 CPU cores; CIFAR-10, and `--full` on a GPU: not timed yet |
+# | **Result to expect** | 8 epochs, 3 seeds: one cycle 97.7 ± 0.4 %, constant rate 98.1 ± 0.2 %, |
+# | | step decay 97.6 ± 0.1 %; the best step decay in 40 epochs 98.4 % |
 #
 # ```
 # python tutorials/02_one_cycle.py
@@ -44,9 +45,9 @@ SEEDS = range(10, 11 if QUICK else 13)  # others than those used to choose the s
 MOMENTUM = 0.9
 if DATA == "digits":
     WIDTH, BLOCKS, BATCH_SIZE = 16, 1, 32
-    SHORT_EPOCHS = [1] if QUICK else [4, 8, 12]  # the lengths of the cycle that we try
-    LONG_EPOCHS = 2 if QUICK else 60
-    STEP_DECAY_RATES = [0.1] if QUICK else [0.03, 0.1, 0.3]
+    SHORT_EPOCHS = [1] if QUICK else [4, 8]  # the lengths of the cycle that we try
+    LONG_EPOCHS = 2 if QUICK else 40
+    STEP_DECAY_RATES = [0.1] if QUICK else [0.03, 0.1]
 elif not options.full:
     WIDTH, BLOCKS, BATCH_SIZE = 16, 1, 128
     SHORT_EPOCHS = [1] if QUICK else [3]
@@ -136,12 +137,7 @@ def compiled(seed, learning_rate):
     """Return a network ready to train with SGD; its rate may be a schedule."""
     model = network(seed)
     optimizer = keras.optimizers.SGD(learning_rate, MOMENTUM, weight_decay=1e-4)
-    model.compile(
-        optimizer,
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=STEPS_PER_EPOCH if DATA == "digits" else 1,  # tiny steps: save Python
-    )
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -170,8 +166,8 @@ print(f"{STEPS_PER_EPOCH} steps an epoch, {network(0).count_params():,} paramete
 # everything back. As long as the rate is too small the loss stays where it is; then it falls; then
 # it explodes. A good peak lies on the slope. Because one ramp's answer varies, we run three.
 #
-# `valley` is the careful suggestion, `minimum` the bold one. A cycle touches its peak only for a
-# moment and bears more than a constant rate, so we go halfway (on the logarithmic axis).
+# `valley` is a careful suggestion. SGD on a network with `BatchNormalization` bears a peak several
+# times higher, because a cycle touches it only for a moment: we take ten times as much.
 
 # %%
 search = kp.find_lr(
@@ -185,7 +181,7 @@ show("1_finder")
 if search.problem:
     PEAK = 0.1  # the finder can't tell; this works for SGD on most networks of this kind
 else:
-    PEAK = float(np.sqrt(search.suggestions["valley"] * search.suggestions["minimum"]))
+    PEAK = 10 * search.learning_rate
 print(f"peak: {PEAK:.3f}")
 
 # %% [markdown]
@@ -214,12 +210,13 @@ WAYS = {
     "constant": lambda seed: train(compiled(seed, PEAK), EPOCHS),
     "step decay": lambda seed: train(compiled(seed, decaying(PEAK, EPOCHS)), EPOCHS),
 }
+scores = {}
 _, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
 for name, way in WAYS.items():
     results = [way(seed) for seed in SEEDS]
-    scores = [score for score, _ in results]
+    scores[name] = [score for score, _ in results]
     axes[1].plot(np.mean([h.history["loss"] for _, h in results], axis=0), "o-", label=name)
-    print(f"{name:<10} {EPOCHS} epochs: {np.mean(scores):.3f} ± {np.std(scores):.3f}")
+    print(f"{name:<10} {EPOCHS} epochs: {np.mean(scores[name]):.4f} ± {np.std(scores[name]):.4f}")
 cycle.plot(ax=axes[0])
 axes[1].set_xlabel("epoch")
 axes[1].set_ylabel("training loss")
@@ -227,9 +224,10 @@ axes[1].legend()
 show("2_same_steps")
 
 # %% [markdown]
-# ## Super-convergence
+# ## Super-convergence?
 #
-# Now the decay may take its time, and we take the best of several rates, chosen *with the test
+# Leslie Smith found tasks on which one cycle needs a tenth of the steps. Is this one of them? Now
+# the decay may take its time, and we take the best of several rates, chosen *with the test
 # pictures*, which flatters it. How many steps does one cycle need for the same accuracy?
 
 # %%
@@ -244,18 +242,19 @@ print(f"step decay, best of {STEP_DECAY_RATES}: {best:.4f} in {LONG_EPOCHS} epoc
 
 accuracies = {
     epochs: [train(compiled(seed, PEAK), epochs, [kp.OneCycle(PEAK)])[0] for seed in SEEDS]
-    for epochs in SHORT_EPOCHS
+    for epochs in SHORT_EPOCHS[:-1]
 }
-for epochs, scores in accuracies.items():
-    print(f"one cycle, {epochs} epochs: {np.mean(scores):.4f} ± {np.std(scores):.4f}")
+accuracies[EPOCHS] = scores["one cycle"]
+for epochs, values in accuracies.items():
+    print(f"one cycle, {epochs} epochs: {np.mean(values):.4f} ± {np.std(values):.4f}")
 
 # %%
 _, ax = plt.subplots(figsize=(5.5, 3.5), layout="constrained")
 steps = [epochs * STEPS_PER_EPOCH for epochs in SHORT_EPOCHS]
 ax.errorbar(
     steps,
-    [np.mean(scores) for scores in accuracies.values()],
-    [np.std(scores) for scores in accuracies.values()],
+    [np.mean(values) for values in accuracies.values()],
+    [np.std(values) for values in accuracies.values()],
     fmt="o-",
     label="one cycle",
 )
@@ -267,19 +266,22 @@ ax.set_ylabel("test accuracy")
 ax.legend()
 show("3_super_convergence")
 
-enough = [epochs for epochs, scores in accuracies.items() if np.mean(scores) >= best]
-if enough:
-    print(f"equal accuracy after {LONG_EPOCHS / enough[0]:.1f} times fewer steps")
+gap = best - np.mean(accuracies[EPOCHS])
+print(
+    f"with {LONG_EPOCHS / EPOCHS:.0f} times fewer steps, one cycle comes within "
+    f"{100 * gap:.1f} points of the best step decay"
+)
 if not QUICK:
-    assert enough, "one cycle should reach the accuracy of the best step decay"
-    assert enough[0] <= LONG_EPOCHS / 5
+    assert gap < 0.01, "one cycle should come close to the best step decay"
 
 # %% [markdown]
 # ## What we learnt
 #
 # - A hundred steps of the finder replace a grid of learning rates. It says so when it can't tell.
-# - Same steps, same network: the cycle beats a constant rate and a decay in steps.
-# - Equal accuracy takes a fifth of the steps or fewer.
+# - `OneCycle` moves the rate and the momentum of any optimizer, and hands it back as it was.
+# - On a task as easy as this one little is left to win: a constant rate does as well. In a fifth
+#   of the steps all three ways come within a point of the best long run. What one cycle does for
+#   harder tasks is the experiment of `--data cifar10`.
 #
 # **Try next:** `kp.OneCycle(PEAK, momentum=None)`; `warmup_fraction=0.1`; a peak three
 # times higher; other curves, such as `kp.schedules.CosineRestartsSchedule`.
