@@ -61,6 +61,7 @@ setup(
             "nbclient>=0.10",
             "pre-commit>=4",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "ruff>=0.9",
         ],
         # Photos as iPhones store them.

@@ -41,6 +41,9 @@ class Segment:
             `PolynomialDecay`).
         power: For `"polynomial"`, > 0.
 
+    Raises:
+        ValueError: A field is outside its range.
+
     Example:
 
     >>> Segment(0.25, start=0.04, end=1.0).shape
