@@ -108,8 +108,9 @@ def test_one_cycle_shows_its_curves():
 def test_one_cycle_refuses_a_multi_optimizer():
     model = sgd_model()
     model.optimizer = keras.optimizers.MultiOptimizer({".*": keras.optimizers.SGD(OWN_RATE)})
+    # What `fit` does first; on JAX, Keras 3.15 itself stumbles over this optimizer later.
     with pytest.raises(ValueError, match="MultiOptimizer has no learning rate of its own"):
-        fit(model, OneCycle(PEAK))
+        OneCycle(PEAK).set_model(model)
 
 
 def test_one_cycle_takes_the_form_of_its_arguments():
