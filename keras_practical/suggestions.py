@@ -37,7 +37,7 @@ def smooth(losses: np.ndarray, *, beta: float = 0.98) -> np.ndarray:
 
 
 def valley(learning_rates: np.ndarray, losses: np.ndarray) -> float:
-    """Return the rate half of the way down the middle third of the longest valley.
+    """Return the rate in the middle of the longest valley's descent, rounded towards its start.
 
     The valley is the longest run of losses, not necessarily neighbours, each lower than the one
     before.
@@ -53,7 +53,7 @@ def valley(learning_rates: np.ndarray, losses: np.ndarray) -> float:
 
     >>> rates = np.geomspace(1e-6, 1.0, 7)
     >>> round(valley(rates, np.array([2.0, 1.9, 1.7, 1.4, 1.0, 0.7, 5.0])), 9)
-    0.0001
+    1e-05
 
     Reference:
         fastai's `valley` (https://docs.fast.ai/callback.schedule.html), its default.
