@@ -3,7 +3,7 @@
 Keras reads an optimizer's momentum once, when it traces the training step, and offers one learning
 rate for all layers. Here both become values that the compiled step computes anew each time, from
 the optimizer's own step counter. The optimizer keeps its class, its configuration and its
-variables: three of its methods are overlaid on this one object, and `release` takes them off again.
+variables: three of its methods are overlaid on this one object, until nothing is steered any more.
 """
 
 from __future__ import annotations
@@ -44,6 +44,12 @@ def innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
             "keras_practical.optimizers.layerwise."
         )
     return inner
+
+
+def steps_taken(optimizer: keras.optimizers.Optimizer) -> int:
+    """Return the number of steps that `optimizer` has taken."""
+    # A variable of `tf.distribute` has no `int()`.
+    return int(innermost(optimizer)._iterations.numpy())
 
 
 def twin_with_own_state(
@@ -107,10 +113,13 @@ def _update_step_of(inner: Any, steering: Steering) -> Callable[..., None]:
             vars(twin)[name] = _NeverZero(value) if name == "momentum" else value
         multipliers = steering.multipliers
         if multipliers is not None:
+            # One product for all variables of a group.
+            rates = {factor: learning_rate * factor for factor in set(multipliers.values())}
+            rates[1.0] = learning_rate
 
             def update_step(gradient: Any, variable: Any, rate: Any) -> None:
-                factor = multipliers.get(inner._var_key(variable), 1.0)
-                type(inner).update_step(twin, gradient, variable, rate * factor)
+                rate = rates[multipliers.get(inner._var_key(variable), 1.0)]
+                type(inner).update_step(twin, gradient, variable, rate)
 
             # The step is scaled, not the gradient: Adam would cancel that.
             vars(twin)["update_step"] = update_step

@@ -1,27 +1,25 @@
-"""Callbacks for any compiled Keras model."""
+"""`OneCycle`: one-cycle training as a callback for any compiled Keras model."""
 
 from __future__ import annotations
 
 import functools
-import json
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_practical._steering import innermost, momentum_name, steer
-from keras_practical._validation import check_between, check_count
+from keras_practical._steering import innermost, momentum_name, steer, steps_taken
+from keras_practical._validation import check_count
 from keras_practical.curves import evaluate_segments, one_cycle
-from keras_practical.schedules import SegmentSchedule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BackupAndRestore", "OneCycle", "SetEpoch"]
+__all__ = ["OneCycle"]
 
 
 class OneCycle(keras.callbacks.Callback):
@@ -44,15 +42,15 @@ class OneCycle(keras.callbacks.Callback):
     step that was saved, and batches of the epoch that were trained before are read but not trained
     again. For the same weights as without the interruption, two things more must be as they were.
     Epoch `e` must bring the same batches in the same order: data that isn't shuffled, or that of
-    `load_images` with `SetEpoch`. And a model with dropout or random augmentation needs this
-    module's `BackupAndRestore`, because Keras doesn't save the state of random layers.
+    `load_images` with `resuming.SetEpoch`. And a model with dropout or random augmentation needs
+    `resuming.BackupAndRestore`, because Keras doesn't save the state of random layers.
 
     Args:
         max_learning_rate: The peak, > 0.
         start_divisor: The peak over the first rate, > 0.
         final_divisor: The peak over the final rate, > 0.
         warmup_fraction: Part of the steps spent rising, in [0, 1].
-        momentum: The momentum at the start and the end, and the one at the peak, each in [0, 1).
+        momentum: The momentum at the start and the end, and the one at the peak, each in (0, 1).
             `None` leaves the optimizer its own. It has no effect on an optimizer without momentum,
             such as `SGD(momentum=0)`; `fit` says so.
         start_epoch: The epoch, as `fit` counts them, at which the cycle starts. `fit` may begin
@@ -141,7 +139,7 @@ class OneCycle(keras.callbacks.Callback):
         """Note the step that the optimizer stands at, before any callback restores another."""
         super().set_model(model)
         if model is not None and getattr(model, "optimizer", None) is not None:
-            self._steps_at_start = _iterations(innermost(model.optimizer))
+            self._steps_at_start = steps_taken(model.optimizer)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Learn how long the cycle is."""
@@ -161,12 +159,12 @@ class OneCycle(keras.callbacks.Callback):
         self._uninstall()  # Another model's, if its `fit` was interrupted.
         self._warned = False
         self._cycle_steps = self.total_steps or steps * (epochs - self.start_epoch)
-        self._schedules = {
-            name: SegmentSchedule(self._cycle_steps, segments)
+        self._moved = {
+            name: np.append(evaluate_segments(segments, self._cycle_steps), segments[-1].end)
             for name, segments in self._segments.items()
         }
-        if "momentum" in self._schedules and momentum_name(self.model.optimizer) is None:
-            del self._schedules["momentum"]
+        if "momentum" in self._moved and momentum_name(self.model.optimizer) is None:
+            del self._moved["momentum"]
             if self.params["verbose"]:
                 name = type(innermost(self.model.optimizer)).__name__
                 print(f"OneCycle: this {name} has no momentum; only the learning rate moves.")
@@ -195,8 +193,8 @@ class OneCycle(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the learning rate and the momentum of the epoch's last step to the logs."""
         if logs is not None:
-            for name, schedule in self._schedules.items():
-                logs[name] = float(schedule(self._position() - 1))
+            for name, values in self._moved.items():
+                logs[name] = float(values[min(self._position(), len(values)) - 1])
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Hand the optimizer back as it was."""
@@ -210,7 +208,7 @@ class OneCycle(keras.callbacks.Callback):
     def _position_at(self, epoch: int) -> int:
         """Return how much of the cycle is done when `fit` starts with `epoch`, in steps."""
         steps = self.params["steps"]
-        restored = _iterations(innermost(self.model.optimizer)) - self._steps_at_start
+        restored = steps_taken(self.model.optimizer) - self._steps_at_start
         if restored <= 0:
             return self._steps_before(epoch)
         # `BackupAndRestore` has restored a state, and notes the epoch but not the batch.
@@ -228,17 +226,19 @@ class OneCycle(keras.callbacks.Callback):
 
     def _position(self) -> int:
         """Return the cycle's next step: 0 before the first batch."""
-        return _iterations(self._optimizer) + self._shift
+        return steps_taken(self._optimizer) + self._shift
 
     def _install(self, position: int) -> None:
         model, optimizer = self.model, innermost(self.model.optimizer)
         self._installed = model, optimizer
         self._optimizer = optimizer
-        self._shift = shift = position - _iterations(optimizer)
+        self._shift = shift = position - steps_taken(optimizer)
         self._batches_done = 0
 
-        def curve(schedule: SegmentSchedule) -> Callable[[Any], Any]:
-            return lambda step: schedule(ops.cast(step, "int32") + shift)
+        def curve(values: np.ndarray) -> Callable[[Any], Any]:
+            # Looked up: the formulas take so many small operations that a small step would notice.
+            table, last = ops.convert_to_tensor(values, "float32"), len(values) - 1
+            return lambda step: ops.take(table, ops.minimum(ops.cast(step, "int32") + shift, last))
 
         # JAX may reuse what it traced for an equal function, and a model's bound methods are equal
         # to each other: let it trace a function that equals no other.
@@ -246,7 +246,7 @@ class OneCycle(keras.callbacks.Callback):
         model.make_train_function(force=True)
         del model.train_step
         # After the line above, in which another cycle may take leave of the same optimizer.
-        steer(optimizer, **{name: curve(schedule) for name, schedule in self._schedules.items()})
+        steer(optimizer, **{name: curve(values) for name, values in self._moved.items()})
         model.train_function = self._skipping(model.train_function, model.steps_per_execution)
 
         # Ctrl-C or an error skips `on_train_end`. The next `fit` first calls this method.
@@ -282,101 +282,6 @@ class OneCycle(keras.callbacks.Callback):
         model.train_function = None
 
 
-class BackupAndRestore(keras.callbacks.BackupAndRestore):
-    """Keras's `BackupAndRestore`, which also keeps the state of dropout and random augmentation.
-
-    Use it like Keras's, and with `OneCycle` and `SetEpoch` to end a run that was killed with the
-    very weights of one that wasn't. Pass `double_checkpoint=True` where the kill may come while a
-    checkpoint is being written.
-
-    Args:
-        backup_dir: Folder for the checkpoint. `fit` removes it when it comes to its end.
-        **options: As in `keras.callbacks.BackupAndRestore`: `save_freq`, `double_checkpoint`,
-            `delete_checkpoint`.
-
-    Example:
-
-    >>> BackupAndRestore("backup", save_freq=100).save_freq
-    100
-
-    Reference:
-        https://keras.io/api/callbacks/backup_and_restore/
-    """
-
-    def __init__(self, backup_dir: str | Path, **options: Any) -> None:
-        super().__init__(str(backup_dir), **options)
-        self._random_states = Path(backup_dir) / "random_states.json"
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Restore, if there is anything to restore."""
-        super().on_train_begin(logs)
-        if self._random_states.exists():
-            saved = json.loads(self._random_states.read_text()).get(self._step(), [])
-            for variable, state in zip(self._random_variables(), saved, strict=False):
-                variable.assign(np.array(state, keras.backend.standardize_dtype(variable.dtype)))
-
-    def _save_model(self, *arguments: Any, **options: Any) -> None:
-        # Before the weights, together with those of the checkpoint before: whichever of the two
-        # a killed run leaves behind, its states are there.
-        before = {}
-        if self._random_states.exists():
-            before = json.loads(self._random_states.read_text())
-        states = [variable.numpy().tolist() for variable in self._random_variables()]
-        kept = dict(list(before.items())[-1:]) | {self._step(): states}
-        self._random_states.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._random_states.with_suffix(".partial")
-        partial.write_text(json.dumps(kept))
-        partial.replace(self._random_states)
-        super()._save_model(*arguments, **options)
-
-    def _step(self) -> str:
-        return str(_iterations(innermost(self.model.optimizer)))
-
-    def _random_variables(self) -> list[keras.Variable]:
-        return [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
-
-
-class SetEpoch(keras.callbacks.Callback):
-    """Let the order of training data depend on `fit`'s epoch, not on how often they were read.
-
-    Use it with data of `load_images` to continue a killed run exactly (see `OneCycle`), or to train
-    the same way whether or not the data were looked at before. Without it, each reading shuffles
-    anew, as in plain Keras.
-
-    Args:
-        dataset: Training data of `load_images`. `fit` may get the same data, transformed.
-
-    Raises:
-        ValueError: The data have no such order.
-
-    Example:
-
-    >>> from keras_practical import load_images
-    >>> digits = load_images("digits", batch_size=256, verbose=False)
-    >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
-    >>> model.add(keras.layers.Dense(10, activation="softmax"))
-    >>> model.compile("adam", loss="sparse_categorical_crossentropy")
-    >>> callbacks = [OneCycle(1e-2), SetEpoch(digits.train)]
-    >>> _ = model.fit(digits.train, shuffle=False, verbose=0, callbacks=callbacks)
-
-    Reference:
-        `set_epoch` of PyTorch's `DistributedSampler`.
-    """
-
-    def __init__(self, dataset: Any) -> None:
-        super().__init__()
-        if not hasattr(dataset, "epoch_order"):
-            raise ValueError(
-                "`dataset` must be the training data of `load_images`, before any `.map` or other "
-                f"transformation. Received: {type(dataset).__name__} without `epoch_order`"
-            )
-        self._order = dataset.epoch_order
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Choose the order of `epoch`."""
-        self._order.set_epoch(epoch)
-
-
 def _momentum_cycle(momentum: tuple[float, float], warmup_fraction: float) -> list[Any]:
     if not isinstance(momentum, tuple | list) or len(momentum) != 2:
         raise ValueError(
@@ -384,15 +289,16 @@ def _momentum_cycle(momentum: tuple[float, float], warmup_fraction: float) -> li
             f"Received: momentum={momentum!r}"
         )
     ends, peak = momentum
-    # Just below 1: a momentum of 1 would never forget.
-    check_between("momentum", ends, 1e-6, 0.999999)
-    check_between("momentum", peak, 1e-6, 0.999999)
+    if not (_is_fraction(ends) and _is_fraction(peak)):
+        raise ValueError(
+            "Both numbers of `momentum` must lie between 0 and 1, without 0 and 1 themselves. "
+            f"Received: momentum={momentum!r}"
+        )
     divisor = peak / ends
     return one_cycle(
         peak, start_divisor=divisor, final_divisor=divisor, warmup_fraction=warmup_fraction
     )
 
 
-def _iterations(optimizer: keras.optimizers.Optimizer) -> int:
-    # A variable of `tf.distribute` has no `int()`.
-    return int(optimizer._iterations.numpy())
+def _is_fraction(value: Any) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < 1

@@ -21,6 +21,7 @@ Photos = Annotated[
 @app.command()
 def train(
     photos: Photos,
+    *,
     output: Annotated[Path, typer.Option(help="The .keras file to write.")],
     backbone: Annotated[str, typer.Option(help="A keras.applications name.")] = "MobileNetV2",
     image_size: Annotated[int, typer.Option(help="Pixels.")] = 224,
@@ -58,6 +59,7 @@ def train(
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A .keras file.", exists=True, dir_okay=False)],
     photos: Photos,
+    *,
     download: Annotated[bool, typer.Option(help="Fetch a named data set.")] = False,
 ) -> None:
     """Judge a saved classifier on all the pictures of PHOTOS, with intervals."""

@@ -49,7 +49,7 @@ class ImageData:
 
     Each data set yields `(images, labels)`: float32 of shape `(batch, height, width, channels)` in
     [0, 255], and int64 of shape `(batch,)`. `train` is shuffled anew each time it is read, in an
-    order that depends on the seed and the number of the reading only (`callbacks.SetEpoch` makes it
+    order that depends on the seed and the number of the reading only (`resuming.SetEpoch` makes it
     the number of the epoch); the others keep the order of `index.split(...)`.
 
     Attributes:
@@ -333,9 +333,10 @@ def _dataset(
 
     def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         positions = rows[batch]
-        images, readable = store.read(positions)
-        if training and not readable.all():
-            return _without_gaps(images, labels[positions], readable, rows, labels, store)
+        if training:
+            images, positions = store.read_filled(positions, rows)
+        else:
+            images, _ = store.read(positions)
         return images, labels[positions]
 
     def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -360,30 +361,6 @@ def _dataset(
     if training:
         dataset.epoch_order = epochs
     return dataset
-
-
-def _without_gaps(
-    images: np.ndarray,
-    batch_labels: np.ndarray,
-    readable: np.ndarray,
-    rows: np.ndarray,
-    labels: np.ndarray,
-    store: PixelStore,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Put readable pictures, with their labels, in the place of the unreadable ones.
-
-    Batches keep their size and an epoch its number of steps, on which schedules rely.
-    """
-    if readable.any():
-        gaps = np.flatnonzero(~readable)
-        fillers = np.resize(np.flatnonzero(readable), len(gaps))
-        images[gaps], batch_labels[gaps] = images[fillers], batch_labels[fillers]
-        return images, batch_labels
-    for row in rows:
-        picture, good = store.read([row])
-        if good[0]:
-            return np.repeat(picture, len(images), 0), np.repeat(labels[row], len(images))
-    raise ValueError("Not one of the training pictures can be read any more.")
 
 
 def _summary(index: ImageIndex, size: tuple[int, int], mode: str | None, nbytes: int) -> str:

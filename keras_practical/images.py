@@ -174,8 +174,7 @@ def _decode_jpeg(
 
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
-        huge = Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS
-        if huge or colorspace not in ("YCbCr", "Gray"):
+        if not _is_ordinary(height, width, colorspace):
             return None
         orientation = 1
         if _has_metadata(data):
@@ -197,16 +196,24 @@ def _decode_jpeg(
 
 
 def _inspect_plain_jpeg(head: bytes, tail: bytes) -> Header | None:
-    """Return the header of a whole JPEG without metadata, a hundred times faster than Pillow."""
+    """Return the header of a whole ordinary JPEG without metadata; `None` leaves it to Pillow."""
     if head[:2] != b"\xff\xd8" or _END_MARKS["JPEG"] not in tail or _has_metadata(head):
         return None
     import simplejpeg
 
     try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(head)
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(head)
     except ValueError:
         return None
-    return Header(width, height)
+    return Header(width, height) if _is_ordinary(height, width, colorspace) else None
+
+
+def _is_ordinary(height: int, width: int, colorspace: str) -> bool:
+    """Say whether a JPEG has no need of Pillow: of its limit on huge pictures, of its colours."""
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    return colorspace in ("YCbCr", "Gray") and (limit is None or height * width <= limit)
 
 
 def _has_metadata(data: bytes) -> bool:
@@ -348,7 +355,7 @@ def _resize(pixels: np.ndarray, size: tuple[int, int], aspect: str) -> np.ndarra
 
 
 def _interpolate(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize without aliasing, several times faster than Pillow does."""
+    """Resize, several times faster than Pillow does."""
     height, width = pixels.shape[:2]
     if size == (height, width):
         return pixels

@@ -36,6 +36,9 @@ class PixelStore:
         aspect: `"crop"`, `"pad"` or `"stretch"`, as in `read_image`.
         color_mode: `"rgb"` or `"grayscale"`.
 
+    Raises:
+        ValueError: From `read_filled`, if not one picture can be read any more.
+
     Example:
 
     >>> store = PixelStore([np.zeros((8, 8), "uint8")], (4, 4), aspect="crop", color_mode="rgb")
@@ -103,7 +106,7 @@ class PixelStore:
 
         return self._in_parallel(check, "Checking pictures", verbose)
 
-    def read(self, positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, positions: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the pictures at `positions`, and for each whether it could be read.
 
         The first array is uint8 of shape `(len(positions), height, width, channels)`, black where
@@ -120,6 +123,30 @@ class PixelStore:
             else:
                 images[row], readable[row] = pixels, True
         return images, readable
+
+    def read_filled(
+        self, positions: np.ndarray, others: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pictures at `positions`, and the positions that they really are of.
+
+        A readable picture stands in for each that can't be read: one of the same batch or, if there
+        is none, one of `others`. So batches keep their size and an epoch its number of steps, on
+        which schedules rely.
+        """
+        images, readable = self.read(positions)
+        if readable.all():
+            return images, positions
+        positions = np.array(positions)
+        gaps, whole = np.flatnonzero(~readable), np.flatnonzero(readable)
+        if len(whole):
+            fillers = np.resize(whole, len(gaps))
+            images[gaps], positions[gaps] = images[fillers], positions[fillers]
+            return images, positions
+        for other in others:
+            image, readable = self.read([other])
+            if readable[0]:
+                return np.repeat(image, len(positions), 0), np.full(len(positions), other)
+        raise ValueError("Not one of the training pictures can be read any more.")
 
     def _decode(self, picture: Any) -> tuple[np.ndarray | None, Header]:
         return decode(picture, self._size, self._aspect, self._color_mode)

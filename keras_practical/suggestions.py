@@ -37,7 +37,7 @@ def smooth(losses: np.ndarray, *, beta: float = 0.98) -> np.ndarray:
 
 
 def valley(learning_rates: np.ndarray, losses: np.ndarray) -> float:
-    """Return the rate in the middle of the longest valley's descent, rounded towards its start.
+    """Return the rate half of the way down the middle third of the longest valley.
 
     The valley is the longest run of losses, not necessarily neighbours, each lower than the one
     before.
@@ -53,7 +53,7 @@ def valley(learning_rates: np.ndarray, losses: np.ndarray) -> float:
 
     >>> rates = np.geomspace(1e-6, 1.0, 7)
     >>> round(valley(rates, np.array([2.0, 1.9, 1.7, 1.4, 1.0, 0.7, 5.0])), 9)
-    1e-05
+    0.0001
 
     Reference:
         fastai's `valley` (https://docs.fast.ai/callback.schedule.html), its default.
@@ -64,9 +64,10 @@ def valley(learning_rates: np.ndarray, losses: np.ndarray) -> float:
         longer = lengths[:step][losses[:step] > losses[step]]
         lengths[step] = 1 + longer.max(initial=0)
     end = int(lengths.argmax())
-    start = max(0, end - int(lengths[end]))
-    third = (end - start) / 3
-    return float(learning_rates[start + int(third) + int(third / 2)])
+    third = lengths[end] / 3
+    # As fastai counts, which takes the descent to begin a step earlier than it does.
+    chosen = end - int(lengths[end]) + int(third) + int(third / 2)
+    return float(learning_rates[max(0, chosen)])
 
 
 def steepest(learning_rates: np.ndarray, losses: np.ndarray) -> float:

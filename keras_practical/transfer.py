@@ -18,12 +18,13 @@ from keras_practical._validation import (
     check_image_size,
     check_positive,
 )
-from keras_practical.callbacks import OneCycle, SetEpoch
+from keras_practical.callbacks import OneCycle
 from keras_practical.curves import geometric_multipliers
 from keras_practical.freezing import freeze_to, groups, summary, unfreeze
 from keras_practical.losses import SmoothedSparseCategoricalCrossentropy
 from keras_practical.lr_finder import LRFinderResult, find_lr
 from keras_practical.optimizers import scale_learning_rates
+from keras_practical.resuming import SetEpoch
 
 __all__ = ["classifier", "fine_tune", "freeze_to", "groups", "summary", "unfreeze"]
 

@@ -28,6 +28,7 @@ FLOORS = {
     "downloads": 2,
     "freezing": 2,
     "pixels": 2,
+    "resuming": 2,
     "schedules": 2,
     "callbacks": 3,
     "data": 3,

@@ -6,7 +6,6 @@ import pytest
 
 from keras_practical.losses import SmoothedSparseCategoricalCrossentropy
 
-# Keras 3.15 with numpy 2.4, whenever a variable is read.
 LABELS = np.array([0, 2, 1, 1, 0])
 LOGITS = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
 PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)

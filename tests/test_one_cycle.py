@@ -27,8 +27,6 @@ from linear_training import (
 
 from keras_practical import OneCycle
 
-# Keras 3.15 with numpy 2.4, whenever a variable is read.
-
 # Neither `velocity` in numpy nor `momentum` in the history.
 WITHOUT_MOMENTUM = ("sgd", "rmsprop", "schedule")
 
@@ -223,7 +221,7 @@ def test_one_cycle_outlived_keeps_the_final_rate_and_warns_once():
         ({"final_divisor": "x"}, "`final_divisor` must be a number > 0"),
         ({"warmup_fraction": 1.5}, "`warmup_fraction` must be a number from 0 to 1"),
         ({"momentum": 0.9}, "`momentum` must be a pair, .* or None. Received: momentum=0.9"),
-        ({"momentum": (0.95, 1.0)}, "`momentum` must be a number from .* momentum=1.0"),
+        ({"momentum": (0.95, 1.0)}, "between 0 and 1, without .* momentum=.0.95, 1.0"),
         ({"start_epoch": -1}, "`start_epoch` must be a whole number >= 0"),
         ({"total_steps": 0}, "`total_steps` must be a whole number >= 1"),
     ],

@@ -23,8 +23,6 @@ from linear_training import (
 
 from keras_practical import OneCycle
 
-# Keras 3.15 with numpy 2.4, whenever a variable is read.
-
 
 def test_one_cycle_used_again_starts_a_new_cycle():
     model, callback = sgd_model(), OneCycle(PEAK)

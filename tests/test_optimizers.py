@@ -28,7 +28,6 @@ from linear_training import (
 from keras_practical import OneCycle
 from keras_practical.optimizers import layerwise, scale_learning_rates
 
-# Keras 3.15 with numpy 2.4, whenever a variable is read.
 # Three kernels: the third is in no group.
 MULTIPLIERS = np.array([0.1, 0.5, 1.0])
 

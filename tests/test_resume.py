@@ -20,7 +20,7 @@ from linear_training import (
 )
 
 from keras_practical import OneCycle, load_images
-from keras_practical.callbacks import SetEpoch
+from keras_practical.resuming import SetEpoch
 
 SCRIPT = Path(__file__).with_name("training_to_kill.py")
 KILLED_AFTER = {"epoch": 15, "4": 13}  # Of 3 epochs of 9 steps; nothing is saved just then.
@@ -33,7 +33,7 @@ def start(folder, save_freq):
 
 
 def run_to_the_end(folder, save_freq):
-    """Return the first step that was trained, and the final weights."""
+    """Return the steps announced, the final weights, and the line with the last rates."""
     with start(folder, save_freq) as process:
         lines = process.stdout.read().splitlines()
     assert process.returncode == 0
@@ -48,10 +48,8 @@ def run_to_the_end(folder, save_freq):
 def test_killed_run_continues_to_the_same_weights(save_freq, tmp_path):
     with start(tmp_path / "killed", save_freq) as process:
         for line in process.stdout:
-            if line.split() == ["step", str(KILLED_AFTER[save_freq])] or line.split() == [
-                "step",
-                str(KILLED_AFTER[save_freq] + 1),
-            ]:
+            # `steps_per_execution=2`: not every step is announced.
+            if line.startswith("step") and int(line.split()[1]) >= KILLED_AFTER[save_freq]:
                 process.kill()
     assert process.returncode < 0
     assert not (tmp_path / "killed" / "weights.npz").exists()

@@ -46,8 +46,8 @@ def main(folder, save_freq):
         verbose=0,
         callbacks=[
             kp.OneCycle(max_learning_rate=0.05),
-            kp.callbacks.SetEpoch(photos.train),
-            kp.callbacks.BackupAndRestore(
+            kp.resuming.SetEpoch(photos.train),
+            kp.resuming.BackupAndRestore(
                 folder / "backup", save_freq=save_freq, double_checkpoint=True
             ),
             Announce(),
