@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable
 from numbers import Real
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_practical._overlay import Overlay, put_on, take_off
 from keras_practical._steering import innermost, momentum_name, steer, steps_taken
 from keras_practical._validation import check_count
 from keras_practical.curves import evaluate_segments, one_cycle
@@ -108,7 +108,7 @@ class OneCycle(keras.callbacks.Callback):
         }
         if momentum is not None:
             self._segments["momentum"] = _momentum_cycle(momentum, warmup_fraction)
-        self._installed: tuple[keras.Model, keras.optimizers.Optimizer] | None = None
+        self._installed: keras.Model | None = None
         self._cycle_steps = total_steps
 
     @property
@@ -230,7 +230,7 @@ class OneCycle(keras.callbacks.Callback):
 
     def _install(self, position: int) -> None:
         model, optimizer = self.model, innermost(self.model.optimizer)
-        self._installed = model, optimizer
+        self._installed = model
         self._optimizer = optimizer
         self._shift = shift = position - steps_taken(optimizer)
         self._batches_done = 0
@@ -240,21 +240,13 @@ class OneCycle(keras.callbacks.Callback):
             table, last = ops.convert_to_tensor(values, "float32"), len(values) - 1
             return lambda step: ops.take(table, ops.minimum(ops.cast(step, "int32") + shift, last))
 
-        # JAX may reuse what it traced for an equal function, and a model's bound methods are equal
-        # to each other: let it trace a function that equals no other.
-        model.train_step = functools.partial(model.train_step)
-        model.make_train_function(force=True)
-        del model.train_step
-        # After the line above, in which another cycle may take leave of the same optimizer.
+        self._overlay = Overlay(
+            undo=lambda: steer(optimizer, learning_rate=None, momentum=None),
+            function=lambda train: self._skipping(train, model.steps_per_execution),
+        )
+        # Traced at its first call: the steering is there by then.
+        put_on(model, self._overlay)
         steer(optimizer, **{name: curve(values) for name, values in self._moved.items()})
-        model.train_function = self._skipping(model.train_function, model.steps_per_execution)
-
-        # Ctrl-C or an error skips `on_train_end`. The next `fit` first calls this method.
-        def make_train_function(force: bool = False) -> Any:
-            self._uninstall()
-            return model.make_train_function(force=force)
-
-        model.make_train_function = make_train_function
 
     def _skipping(self, train_function: Callable[..., Any], batches: int) -> Callable[..., Any]:
         """Pass over what `self._batches_done` says was trained before a run was killed."""
@@ -273,13 +265,9 @@ class OneCycle(keras.callbacks.Callback):
         return step
 
     def _uninstall(self) -> None:
-        if self._installed is None:
-            return
-        model, optimizer = self._installed
-        self._installed = None
-        steer(optimizer, learning_rate=None, momentum=None)
-        del model.make_train_function
-        model.train_function = None
+        if self._installed is not None:
+            take_off(self._installed, self._overlay)
+            self._installed = None
 
 
 def _momentum_cycle(momentum: tuple[float, float], warmup_fraction: float) -> list[Any]:

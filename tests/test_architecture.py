@@ -12,7 +12,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "keras_practical"
 # Imports run strictly downward: a module may import only from floors below its own.
 FLOORS = {
+    "_overlay": 0,
     "_paths": 0,
+    "_projective": 1,
     "_progress": 0,
     "_snapshot": 0,
     "_steering": 0,
@@ -31,6 +33,8 @@ FLOORS = {
     "resuming": 2,
     "schedules": 2,
     "callbacks": 3,
+    "color": 2,
+    "geometry": 2,
     "data": 3,
     "optimizers": 3,
     "evaluate": 4,
