@@ -5,6 +5,7 @@ callbacks, numbers and axes, and can be added to or dropped from a script by one
 """
 
 from keras_practical import (
+    augment,
     backbones,
     callbacks,
     curves,
@@ -18,10 +19,12 @@ from keras_practical import (
 )
 from keras_practical.callbacks import OneCycle
 from keras_practical.data import ImageData, load_images
-from keras_practical.evaluate import Evaluation, evaluate, predict_with_labels, wilson_interval
+from keras_practical.evaluate import Evaluation, evaluate, wilson_interval
 from keras_practical.images import read_image
 from keras_practical.index import ImageIndex, ImageRecord
 from keras_practical.lr_finder import LRFinderResult, find_lr
+from keras_practical.predict import predict_with_labels, predict_with_tta
+from keras_practical.resizing import resized
 
 __version__ = "0.1.0"
 
@@ -33,6 +36,7 @@ __all__ = [
     "LRFinderResult",
     "OneCycle",
     "__version__",
+    "augment",
     "backbones",
     "callbacks",
     "curves",
@@ -43,7 +47,9 @@ __all__ = [
     "optimizers",
     "plots",
     "predict_with_labels",
+    "predict_with_tta",
     "read_image",
+    "resized",
     "resuming",
     "schedules",
     "suggestions",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 ImageSize = int | tuple[int, int]
+Range = float | tuple[float, float]
 
 
 def check_positive(name: str, value: Any) -> None:
@@ -49,6 +50,35 @@ def check_image_size(name: str, value: Any) -> tuple[int, int]:
             f"each >= 1. Received: {name}={value!r}"
         )
     return (int(pair[0]), int(pair[1]))
+
+
+def check_range(
+    name: str, value: Any, low: float, high: float, *, middle: float = 0.0
+) -> tuple[float, float]:
+    """Return `value`, a pair or a number `n` for `middle` - n to `middle` + n, as a pair."""
+    pair = value if isinstance(value, tuple | list) else None
+    if pair is None and _is_number(value):
+        pair = (middle - abs(value), middle + abs(value))
+    if (
+        pair is None
+        or len(pair) != 2
+        or not all(_is_number(end) and low <= end <= high for end in pair)
+        or pair[0] > pair[1]
+    ):
+        raise ValueError(
+            f"`{name}` must be a number or a (low, high) pair, within {low:g} to {high:g}. "
+            f"Received: {name}={value!r}"
+        )
+    return (float(pair[0]), float(pair[1]))
+
+
+def check_probability(value: Any, names: Sequence[str]) -> dict[str, float]:
+    """Return `value`, one probability or a mapping from some of `names`, as a mapping from all."""
+    given = value if isinstance(value, Mapping) else dict.fromkeys(names, value)
+    for name, chance in given.items():
+        check_choice("probability", name, names)
+        check_between("probability", chance, 0.0, 1.0)
+    return {name: float(given.get(name, 1.0)) for name in names}
 
 
 def _is_whole(value: Any) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_practical._progress import track
 from keras_practical._validation import check_between, check_count
+from keras_practical.predict import predict_with_labels, predict_with_tta
 
-__all__ = ["Evaluation", "evaluate", "predict_with_labels", "wilson_interval"]
+__all__ = ["Evaluation", "evaluate", "wilson_interval"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def evaluate(
     data: Any,
     *,
     class_names: Sequence[str] | None = None,
+    tta: Any = None,
     from_logits: bool = False,
     batch_size: int = 32,
     verbose: bool = True,
@@ -126,6 +128,8 @@ def evaluate(
             `(inputs, labels)` pair of arrays. Labels: integers of shape `(n,)` or `(n, 1)`, or
             one-hot of shape `(n, classes)`.
         class_names: One name a class. Default: the data set's `class_names`, or numbers.
+        tta: Test-time augmentation: each picture is judged by several views of it, as
+            `predict_with_tta` does with this `augmentation`. Default: by itself.
         from_logits: Whether the model's outputs are logits rather than probabilities.
         batch_size: Batch size for arrays.
         verbose: Whether to show a progress bar.
@@ -149,7 +153,10 @@ def evaluate(
     Reference:
         Wilson (1927), see `wilson_interval`.
     """
-    probabilities, labels = predict_with_labels(
+    predict: Callable[..., Any] = predict_with_labels
+    if tta is not None:
+        predict = functools.partial(predict_with_tta, augmentation=tta, return_labels=True)
+    probabilities, labels = predict(
         model, data, from_logits=from_logits, batch_size=batch_size, verbose=verbose
     )
     names = class_names or getattr(data, "class_names", None)
@@ -179,128 +186,3 @@ def evaluate(
         class_counts=tuple(int(count) for count in counts),
         class_names=names,
     )
-
-
-def predict_with_labels(
-    model: keras.Model,
-    data: Any,
-    *,
-    from_logits: bool = False,
-    batch_size: int = 32,
-    verbose: bool = True,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predict a data set and keep its labels beside the predictions, in order, in one pass.
-
-    Use it to look at single examples. In plain Keras, `model.predict` drops the labels, and
-    a second pass over a shuffled data set brings them in another order.
-
-    Args:
-        model: As in `evaluate`.
-        data: As in `evaluate`.
-        from_logits: As in `evaluate`.
-        batch_size: As in `evaluate`.
-        verbose: As in `evaluate`.
-
-    Returns:
-        Probabilities, float64 of shape `(n, classes)`, and integer labels of shape `(n,)`.
-
-    Raises:
-        ValueError: As in `evaluate`.
-
-    Example:
-
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])
-    >>> probabilities, labels = predict_with_labels(model, (np.zeros((1, 2)), [1]))
-    >>> probabilities.tolist(), labels.tolist()
-    ([[0.5, 0.5]], [1])
-    """
-    check_count("batch_size", batch_size)
-    outputs, labels = [], []
-    full = 0
-    batches, count = _batches(data, batch_size)
-    for batch, batch_labels in track(batches, "Predicting", count, show=verbose):
-        size = len(batch_labels)
-        full = max(full, size)
-        # A last batch of another size would make the backend compile the model again.
-        predicted = np.asarray(model.predict_on_batch(_pad(batch, full)))[:size]
-        outputs.append(predicted.astype("float64"))
-        labels.append(np.asarray(batch_labels))
-    if not outputs:
-        raise ValueError("`data` has no examples.")
-    probabilities = _probabilities(np.concatenate(outputs), from_logits)
-    return probabilities, _integer_labels(np.concatenate(labels), probabilities.shape[1])
-
-
-def _batches(data: Any, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], int | None]:
-    """Return an iterator over `(inputs, labels)` batches of arrays, and how many there are."""
-    if isinstance(data, tuple | list):
-        if len(data) != 2:
-            raise ValueError(
-                f"`data` must be a pair (inputs, labels). Received: {len(data)} elements"
-            )
-        inputs, labels = (np.asarray(part) for part in data)
-        starts = range(0, len(labels), batch_size)
-        pairs = ((inputs[i : i + batch_size], labels[i : i + batch_size]) for i in starts)
-        return pairs, len(starts)
-    if isinstance(data, keras.utils.PyDataset):
-        return ((data[i][0], data[i][1]) for i in range(len(data))), len(data)
-    cardinality = getattr(data, "cardinality", None)
-    count = int(cardinality()) if cardinality else -1
-    return ((_array(batch[0]), _array(batch[1])) for batch in data), count if count >= 0 else None
-
-
-def _array(value: Any) -> Any:
-    """Return numpy arrays, also inside a dictionary or a list of inputs."""
-    return keras.tree.map_structure(np.asarray, value)
-
-
-def _pad(batch: Any, size: int) -> Any:
-    """Repeat the last example of a short batch until it has `size`."""
-
-    def pad(values: np.ndarray) -> np.ndarray:
-        missing = size - len(values)
-        return np.concatenate([values, np.repeat(values[-1:], missing, 0)]) if missing else values
-
-    return keras.tree.map_structure(pad, batch)
-
-
-def _probabilities(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
-    """Return outputs as probabilities of shape `(n, classes)`."""
-    outputs = outputs.reshape(len(outputs), -1) if outputs.ndim == 1 else outputs
-    if outputs.ndim != 2:
-        raise ValueError(
-            "The model must give one row of class probabilities for each example. "
-            f"Received: outputs of shape {outputs.shape}"
-        )
-    if outputs.shape[1] == 1:
-        positive = 1.0 / (1.0 + np.exp(-outputs)) if from_logits else outputs
-        outputs = np.concatenate([1.0 - positive, positive], axis=1)
-    elif from_logits:
-        outputs = np.exp(outputs - outputs.max(1, keepdims=True))
-        outputs = outputs / outputs.sum(1, keepdims=True)
-    sums = outputs.sum(1)
-    if not (np.all(outputs >= -1e-6) and np.allclose(sums, 1.0, atol=0.02)):
-        worst = sums[np.argmax(np.abs(sums - 1.0))]
-        raise ValueError(
-            "The model's outputs are not probabilities: they range from "
-            f"{outputs.min():.3g} to {outputs.max():.3g}, and a row sums to {worst:.3g}. Pass "
-            "from_logits=True if the model gives logits."
-        )
-    return outputs
-
-
-def _integer_labels(labels: np.ndarray, class_count: int) -> np.ndarray:
-    """Return labels as integers of shape `(n,)`, from integers or one-hot rows."""
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        if labels.shape[1] != class_count:
-            raise ValueError(
-                f"One-hot labels have {labels.shape[1]} columns, the model {class_count} classes."
-            )
-        return labels.argmax(1)
-    flat = labels.reshape(-1).astype("int64")
-    if flat.min() < 0 or flat.max() >= class_count:
-        raise ValueError(
-            f"Labels must be from 0 to {class_count - 1} for a model of {class_count} classes. "
-            f"Received: labels from {flat.min()} to {flat.max()}"
-        )
-    return flat

@@ -30,13 +30,17 @@ FLOORS = {
     "downloads": 2,
     "freezing": 2,
     "pixels": 2,
+    "resizing": 1,
     "resuming": 2,
     "schedules": 2,
+    "augment": 3,
     "callbacks": 3,
     "color": 2,
     "geometry": 2,
+    "mixing": 2,
     "data": 3,
     "optimizers": 3,
+    "predict": 3,
     "evaluate": 4,
     "lr_finder": 4,
     "transfer": 5,
@@ -125,7 +129,7 @@ def test_functions_take_options_by_keyword(path):
             positional = [a.arg for a in node.args.args if a.arg not in ("self", "cls")]
             with_default = positional[len(positional) - len(node.args.defaults) :]
             assert len(positional) <= 5, f"{node.name} takes {positional} by position"
-            hooks = {"logs", "titles", "force", "verbose", "label_smoothing"}
+            hooks = {"logs", "titles", "force", "verbose", "label_smoothing", "training", "ordered"}
             assert set(with_default) <= hooks, f"{node.name}: {with_default}"
 
 

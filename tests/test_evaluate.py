@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import keras_practical as kp
-from keras_practical.evaluate import predict_with_labels, wilson_interval
+from keras_practical import predict_with_labels, wilson_interval
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
 LABELS = np.array([0, 1, 1, 2])

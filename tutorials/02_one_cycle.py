@@ -33,7 +33,9 @@ IN_NOTEBOOK = "ipykernel" in sys.modules
 
 parser = argparse.ArgumentParser(description="Train with one cycle.")
 parser.add_argument("--data", default="digits", help="digits, cifar10, or an .npz like cifar10's")
-parser.add_argument("--full", action="store_true", help="ResNet-56 on all of CIFAR-10: for a GPU")
+parser.add_argument(
+    "--full", choices=["resnet56", "resnet9"], help="with --data: all of CIFAR-10, for a GPU"
+)
 parser.add_argument("--quick", action="store_true", help="one seed, few epochs: does it run?")
 parser.add_argument("--output", default="output/02_one_cycle", help="for the plots")
 options = parser.parse_args([] if IN_NOTEBOOK else None)
@@ -43,21 +45,28 @@ QUICK = options.quick or bool(os.environ.get("KERAS_PRACTICAL_QUICK"))
 OUTPUT = Path(options.output)
 SEEDS = range(10, 11 if QUICK else 13)  # others than those used to choose the settings
 MOMENTUM = 0.9
+WEIGHT_DECAY = None
 if DATA == "digits":
     WIDTH, BLOCKS, BATCH_SIZE = 16, 1, 32
     SHORT_EPOCHS = [1] if QUICK else [4, 8]  # the lengths of the cycle that we try
     LONG_EPOCHS = 2 if QUICK else 40
-    STEP_DECAY_RATES = [0.1] if QUICK else [0.03, 0.1]
-elif not options.full:
-    WIDTH, BLOCKS, BATCH_SIZE = 16, 1, 128
-    SHORT_EPOCHS = [1] if QUICK else [3]
-    LONG_EPOCHS = 1 if QUICK else 15
-    STEP_DECAY_RATES = [0.1] if QUICK else [0.1, 0.3]
-else:
+    STEP_DECAY_RATES = [0.03] if QUICK else [0.01, 0.03, 0.1]
+elif options.full is None:
+    WIDTH, BLOCKS, BATCH_SIZE = 16, 1, 64
+    SHORT_EPOCHS = [1] if QUICK else [3, 6]
+    LONG_EPOCHS = 1 if QUICK else 30
+    STEP_DECAY_RATES = [0.03] if QUICK else [0.03, 0.1]
+elif options.full == "resnet56":
     # The experiment of the paper: 10,000 steps of one cycle against 80,000 of step decay.
-    WIDTH, BLOCKS, BATCH_SIZE = 16, 9, 128
+    WIDTH, BLOCKS, BATCH_SIZE, WEIGHT_DECAY = 16, 9, 128, 1e-4
     SHORT_EPOCHS = [26]
     LONG_EPOCHS = 205
+    STEP_DECAY_RATES = [0.1, 0.35]
+else:
+    # David Page's network, whose 24 epochs gave 94.1 %.
+    WIDTH, BLOCKS, BATCH_SIZE, WEIGHT_DECAY = 64, 1, 512, 5e-4
+    SHORT_EPOCHS = [24]
+    LONG_EPOCHS = 120
     STEP_DECAY_RATES = [0.1, 0.35]
 
 
@@ -75,8 +84,8 @@ def show(name):
 # %% [markdown]
 # ## Data and a small residual network
 #
-# A residual network without any trick: blocks of two convolutions with `BatchNormalization`, and a
-# path around each. The optimizer is SGD with momentum, as in the papers.
+# Blocks of two convolutions with `BatchNormalization`, and a path around each. The optimizer is SGD
+# with momentum, as in the papers.
 
 
 # %%
@@ -92,7 +101,7 @@ def load():
     else:
         with np.load(DATA) as file:
             x, y, test_x, test_y = (file[n] for n in ("x_train", "y_train", "x_test", "y_test"))
-    if not options.full:
+    if options.full is None:
         x, y, test_x, test_y = x[:10_000], y[:10_000], test_x[:2_000], test_y[:2_000]
     return [(x, y.ravel()), (test_x, test_y.ravel())]
 
@@ -115,29 +124,56 @@ def block(features, width, stride):
     return keras.layers.ReLU()(keras.layers.add([path, features]))
 
 
+def convolution(features, width, stride=1):
+    """Return a convolution, normalized and rectified."""
+    features = keras.layers.Conv2D(width, 3, stride, padding="same", use_bias=False)(features)
+    return keras.layers.ReLU()(normalization()(features))
+
+
+def residual_stages(features):
+    """Return what three stages of blocks make of the pictures (two for digits)."""
+    # Small pictures are halved at once: that makes CIFAR-10 bearable without a GPU.
+    features = convolution(features, WIDTH, 1 if DATA == "digits" or options.full else 2)
+    for stage in range(2 if DATA == "digits" else 3):
+        for number in range(BLOCKS):
+            features = block(features, WIDTH * 2**stage, 2 if stage and not number else 1)
+    return features
+
+
+def resnet9(features):
+    """Return what David Page's network makes of the pictures."""
+    features = convolution(features, WIDTH)
+    for stage in (1, 2, 3):
+        width = WIDTH * 2**stage
+        features = keras.layers.MaxPooling2D()(convolution(features, width))
+        if stage != 2:
+            path = convolution(convolution(features, width), width)
+            features = keras.layers.add([features, path])
+    return features
+
+
 def network(seed):
     """Return a residual network with random weights."""
     keras.utils.set_random_seed(seed)
     images = keras.Input(train_images.shape[1:])
     features = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
-    if DATA != "digits":
+    if options.full:
         features = keras.layers.RandomTranslation(0.125, 0.125, fill_mode="constant")(features)
         features = keras.layers.RandomFlip("horizontal")(features)
-    features = keras.layers.Conv2D(WIDTH, 3, padding="same", use_bias=False)(features)
-    features = normalization()(features)
-    features = keras.layers.ReLU()(features)
-    for stage in range(2 if DATA == "digits" else 3):
-        for number in range(BLOCKS):
-            features = block(features, WIDTH * 2**stage, 2 if stage and not number else 1)
-    features = keras.layers.GlobalAveragePooling2D()(features)
+    body = resnet9 if options.full == "resnet9" else residual_stages
+    features = keras.layers.GlobalMaxPooling2D()(body(features))
     return keras.Model(images, keras.layers.Dense(10, activation="softmax")(features))
 
 
 def compiled(seed, learning_rate):
     """Return a network ready to train with SGD; its rate may be a schedule."""
     model = network(seed)
-    optimizer = keras.optimizers.SGD(learning_rate, MOMENTUM, weight_decay=1e-4)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.SGD(learning_rate, MOMENTUM, weight_decay=WEIGHT_DECAY),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=10,  # small steps: Python would take as long as the arithmetic
+    )
     return model
 
 
@@ -166,8 +202,9 @@ print(f"{STEPS_PER_EPOCH} steps an epoch, {network(0).count_params():,} paramete
 # everything back. As long as the rate is too small the loss stays where it is; then it falls; then
 # it explodes. A good peak lies on the slope. Because one ramp's answer varies, we run three.
 #
-# `valley` is a careful suggestion. SGD on a network with `BatchNormalization` bears a peak several
-# times higher, because a cycle touches it only for a moment: we take ten times as much.
+# `valley` is a careful suggestion, good for a rate that stays. A cycle touches its peak only for a
+# moment, and SGD on a network with `BatchNormalization` bears a lot: we take `slide`, the last rate
+# before the loss rises.
 
 # %%
 search = kp.find_lr(
@@ -181,7 +218,7 @@ show("1_finder")
 if search.problem:
     PEAK = 0.1  # the finder can't tell; this works for SGD on most networks of this kind
 else:
-    PEAK = 10 * search.learning_rate
+    PEAK = search.suggestions["slide"]
 print(f"peak: {PEAK:.3f}")
 
 # %% [markdown]
@@ -231,14 +268,15 @@ show("2_same_steps")
 # pictures*, which flatters it. How many steps does one cycle need for the same accuracy?
 
 # %%
-best, best_rate = max(
-    (
-        np.mean([train(compiled(s, decaying(rate, LONG_EPOCHS)), LONG_EPOCHS)[0] for s in SEEDS]),
-        rate,
-    )
-    for rate in STEP_DECAY_RATES
-)
-print(f"step decay, best of {STEP_DECAY_RATES}: {best:.4f} in {LONG_EPOCHS} epochs at {best_rate}")
+decays = {}
+for rate in STEP_DECAY_RATES:
+    decays[rate] = [
+        train(compiled(seed, decaying(rate, LONG_EPOCHS)), LONG_EPOCHS)[0] for seed in SEEDS
+    ]
+    mean, spread = np.mean(decays[rate]), np.std(decays[rate])
+    print(f"step decay from {rate}, {LONG_EPOCHS} epochs: {mean:.4f} ± {spread:.4f}")
+best_rate = max(decays, key=lambda rate: np.mean(decays[rate]))
+best = decays[best_rate]
 
 accuracies = {
     epochs: [train(compiled(seed, PEAK), epochs, [kp.OneCycle(PEAK)])[0] for seed in SEEDS]
@@ -258,21 +296,30 @@ ax.errorbar(
     fmt="o-",
     label="one cycle",
 )
-ax.plot(LONG_EPOCHS * STEPS_PER_EPOCH, best, "s", color="#D55E00", label="best step decay")
-ax.axhline(best, color="#D55E00", linewidth=0.8)
+ax.errorbar(
+    [LONG_EPOCHS * STEPS_PER_EPOCH],
+    [np.mean(best)],
+    [np.std(best)],
+    fmt="s",
+    color="#D55E00",
+    label=f"best step decay, from {best_rate}",
+)
+ax.axhline(np.mean(best), color="#D55E00", linewidth=0.8)
 ax.set_xscale("log")
 ax.set_xlabel("training steps")
 ax.set_ylabel("test accuracy")
 ax.legend()
 show("3_super_convergence")
 
-gap = best - np.mean(accuracies[EPOCHS])
+gain = np.mean(accuracies[EPOCHS]) - np.mean(best)
 print(
-    f"with {LONG_EPOCHS / EPOCHS:.0f} times fewer steps, one cycle comes within "
-    f"{100 * gap:.1f} points of the best step decay"
+    f"one cycle in {EPOCHS} epochs against the best step decay in {LONG_EPOCHS}: "
+    f"{100 * gain:+.1f} points, in {LONG_EPOCHS / EPOCHS:.0f} times fewer steps"
 )
 if not QUICK:
-    assert gap < 0.01, "one cycle should come close to the best step decay"
+    # Both means come from three seeds: what lies within their spread counts as equal.
+    spread = np.hypot(np.std(accuracies[EPOCHS]), np.std(best)) / len(SEEDS) ** 0.5
+    assert gain > -2 * spread, "one cycle should reach the best step decay in a fifth of the steps"
 
 # %% [markdown]
 # ## What we learnt

@@ -1,0 +1,76 @@
+"""The presets, and the look at them."""
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from keras_practical import augment
+
+PRESETS = ("light", "standard", "strong", "documents", "medical_greyscale", "top_down", "digits")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_changes_pictures_in_training_only(name):
+    images = np.random.default_rng(0).uniform(0, 255, (3, 24, 24, 3)).astype("float32")
+    layers = getattr(augment, name)(image_size=16, seed=0)
+    model = keras.Sequential([keras.Input((24, 24, 3)), *layers])
+    first, second = (np.asarray(model(images, training=True)) for _ in range(2))
+    assert first.shape == (3, 16, 16, 3)
+    assert np.abs(first - second).mean() > 1
+    assert first.min() >= 0
+    assert first.max() <= 256
+    plain = model.predict(images, verbose=0)
+    np.testing.assert_array_equal(plain, model.predict(images, verbose=0))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_is_repeated_by_its_seed(name):
+    images = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype("float32")
+
+    def run():
+        found = images
+        for layer in getattr(augment, name)(seed=3):
+            found = layer(found, training=True)
+        return np.asarray(found)
+
+    np.testing.assert_array_equal(run(), run())
+
+
+@pytest.mark.parametrize("name", ["documents", "medical_greyscale", "digits"])
+def test_presets_for_things_with_a_left_and_a_right_never_mirror(name):
+    geometry = getattr(augment, name)()[0]
+    assert geometry.horizontal_flip == geometry.vertical_flip == 0.0
+    assert max(geometry.rotation) <= 10
+
+
+def test_grey_pictures_bear_their_presets():
+    images = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 1)).astype("float32")
+    for name in ("documents", "medical_greyscale", "digits"):
+        for layer in getattr(augment, name)():
+            assert layer(images, training=True).shape == images.shape
+
+
+def test_preview_draws_each_picture_beside_its_views():
+    images = np.random.default_rng(0).uniform(0, 255, (5, 12, 12, 3)).astype("float32")
+    ax = augment.preview([(images, np.arange(5))], augment.light(image_size=8), n=3, views=4)
+    drawn = ax.images[0].get_array()
+    # 5 columns and 3 rows of 8 pixels with gaps of 2.
+    assert drawn.shape[:2] == (3 * (8 + 2), 5 * (8 + 2))
+    plt.close(ax.figure)
+
+
+def test_preview_leaves_the_first_column_as_it_is():
+    images = np.full((2, 8, 8, 3), 100, "float32")
+    ax = augment.preview(
+        [(images, [0, 1])], augment.RandomColor(brightness=(0.5, 0.5)), n=2, views=1
+    )
+    drawn = ax.images[0].get_array()
+    assert (drawn[:8, :8] == 100).all()
+    assert (drawn[:8, 10:18] == 228).all()
+    plt.close(ax.figure)
+
+
+def test_preview_refuses_bad_counts():
+    with pytest.raises(ValueError, match="`views` must be a whole number >= 1"):
+        augment.preview([], [], views=0)
