@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_practical.augment import RandomColor, RandomGeometry
+from keras_practical.geometry import matrices_of
 
 SIZE, BATCH = 224, 32
 L = keras.layers
@@ -102,18 +103,19 @@ def albumentations_way():
 
 
 def ours_in_tf_data():
-    """Return our layers in a `tf.data` map, one picture at a time."""
+    """Return our layers in a `tf.data` map over batches."""
     layers = [geometry(), color()]
 
-    def augment(image):
+    def augment(images):
         for layer in layers:
-            image = layer(image, training=True)
-        return image
+            images = layer(images, training=True)
+        return images
+
+    data = tf.data.Dataset.from_tensors(photos()).cache().repeat()
+    batches = iter(data.map(augment, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1))
 
     def run(images):
-        data = tf.data.Dataset.from_tensor_slices(images)
-        data = data.map(augment, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH)
-        return [*data]
+        return next(batches)
 
     return run
 
@@ -187,8 +189,6 @@ def sharpness(images):
             parameters["zoom"] = 1 / np.asarray(drawn["width_zoom"]).ravel()
         else:
             parameters["shift"] = np.asarray(drawn["translations"]) / np.float32(SIZE)
-    from keras_practical.geometry import matrices_of
-
     matrices = matrices_of(parameters, batch_size=len(images), height=SIZE, width=SIZE)
     ours = geometry().transform_images(images, {"matrices": matrices, "input_size": (SIZE, SIZE)})
 

@@ -29,21 +29,31 @@ parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--frozen-epochs", type=int, default=2)
 parser.add_argument("--epochs", type=int, default=2)
 parser.add_argument("--max-learning-rate", default=1e-3, help='a number or "auto"')
+parser.add_argument(
+    "--augmentation", choices=["flip", "light", "standard", "strong"], default="flip"
+)
+parser.add_argument("--tta", action="store_true", help="also judge each photo by its mirror image")
+parser.add_argument("--folder", default="cats_vs_dogs", help="another folder of the test data")
+parser.add_argument("--tune", action="store_true", help="judge on photos drawn from training")
 parser.add_argument("--verbose", type=int, default=2)
 options = parser.parse_args()
 rate = options.max_learning_rate
 
 keras.utils.set_random_seed(options.seed)
 imported = time.perf_counter()
+folder = data_folder() / options.folder
 photos = kp.load_images(
-    data_folder() / "cats_vs_dogs", image_size=options.image_size, seed=options.seed
+    folder / "train" if options.tune else folder, image_size=options.image_size, seed=options.seed
 )
 loaded = time.perf_counter()
+augmentation = [keras.layers.RandomFlip("horizontal", seed=options.seed)]
+if options.augmentation != "flip":
+    augmentation = getattr(kp.augment, options.augmentation)(seed=options.seed)
 model = kp.transfer.classifier(
     "MobileNetV2",
     photos.class_names,
     image_size=options.image_size,
-    augmentation=keras.layers.RandomFlip("horizontal", seed=options.seed),
+    augmentation=augmentation,
     seed=options.seed,
 )
 kp.transfer.fine_tune(
@@ -57,9 +67,14 @@ kp.transfer.fine_tune(
 trained = time.perf_counter()
 result = kp.evaluate(model, photos.validation, verbose=False)
 end = time.perf_counter()
+if options.tta:
+    votes = kp.evaluate(model, photos.validation, tta="flip", verbose=False)
+    seconds = time.perf_counter() - START
+    print(f"with its mirror image: {votes.accuracy:.4f}, loss {votes.loss:.4f}, {seconds:.0f} s")
 low, high = result.accuracy_interval
 print(
-    f"{options.image_size} px, seed {options.seed}: validation accuracy {result.accuracy:.4f} "
+    f"{options.folder}, {options.image_size} px, {options.augmentation}, seed {options.seed}: "
+    f"mean recall {sum(result.recall) / len(result.recall):.4f}, accuracy {result.accuracy:.4f} "
     f"({low:.4f}-{high:.4f}), loss {result.loss:.4f}, {end - START:.0f} s in all "
     f"(imports {imported - START:.0f}, loading {loaded - imported:.0f}, training "
     f"{trained - loaded:.0f}, evaluation {end - trained:.0f})"

@@ -24,9 +24,9 @@ parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--augmentation", choices=["none", "standard", "strong"], default="strong")
 parser.add_argument("--no-mixing", action="store_true")
 parser.add_argument("--tune", action="store_true", help="judge on photos drawn from training")
-parser.add_argument("--width", type=int, default=32)
-parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 112])
-parser.add_argument("--epochs", type=int, nargs="+", default=[30, 20, 8])
+parser.add_argument("--width", type=int, default=24)
+parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 128])
+parser.add_argument("--epochs", type=int, nargs="+", default=[40, 50, 15])
 parser.add_argument("--max-learning-rate", type=float, default=3e-3)
 options = parser.parse_args()
 START = time.perf_counter()
@@ -41,7 +41,7 @@ def load(size):
 
 
 def network(size):
-    """Return a residual network that halves the picture at once and four times more."""
+    """Return a residual network that quarters the picture at once and halves it three times."""
     layers = keras.layers
     inputs = keras.Input((size, size, 3))
     features = inputs
@@ -49,6 +49,7 @@ def network(size):
         for layer in getattr(kp.augment, options.augmentation)(seed=options.seed):
             features = layer(features)
     features = layers.Rescaling(1 / 127.5, offset=-1)(features)
+    features = convolution(features, options.width // 2, 2)
     features = convolution(features, options.width, 2)
     for stage in range(4):
         width = options.width * 2**stage

@@ -93,7 +93,7 @@ def _resampler(images: Any) -> Callable[..., Any]:
         return _gather
     import tensorflow as tf
 
-    if tf.config.list_logical_devices("GPU") or images.shape[-1] not in OPENCV_CHANNELS:
+    if tf.config.get_visible_devices("GPU") or images.shape[-1] not in OPENCV_CHANNELS:
         return _tensorflow_kernel
     return _opencv
 

@@ -40,7 +40,8 @@ _ACROSS = (_YIQ_TO_RGB @ [[0, 0, 0], [0, 0, 1], [0, -1, 0]] @ _RGB_TO_YIQ).astyp
 class RandomColor(keras.layers.Layer):
     """Change brightness, contrast, saturation, hue and gamma at random, in one pass.
 
-    Use it as augmentation where light and colour may vary without changing the label. All but gamma
+    Use it as augmentation where light and colour may vary without changing the label, inside the
+    model or, with TensorFlow, in a `tf.data` map. No gradient leads back through it. All but gamma
     are affine in a pixel's colours, so they are multiplied into one matrix a picture; the result is
     cut to `value_range` once, at the end. The plain-Keras equivalent is a stack of
     `keras.layers.RandomBrightness`, `RandomContrast`, `RandomSaturation`, `RandomHue` and
@@ -272,7 +273,7 @@ def _apply(pixels: Any, matrices: Any, gamma: Any, low: float, high: float) -> A
     if keras.backend.backend() == "tensorflow" and channels in OPENCV_CHANNELS:
         import tensorflow as tf
 
-        if not tf.config.list_logical_devices("GPU"):
+        if not tf.config.get_visible_devices("GPU"):
             return _apply_with_opencv(pixels, matrices, gamma, low, high)
     return _apply_with_ops(pixels, matrices, gamma, low, high)
 

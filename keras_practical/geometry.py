@@ -31,7 +31,8 @@ _TRANSFORMS = ("crop", "rotation", "zoom", "shear", "translation", "perspective"
 class RandomGeometry(keras.layers.Layer):
     """Flip, crop, rotate, zoom, shear, shift and tilt pictures at random, in one interpolation.
 
-    Use it as the augmentation of an image classifier, inside the model or in a `tf.data` map.
+    Use it as the augmentation of an image classifier, inside the model or, with TensorFlow, in a
+    `tf.data` map. No gradient leads back through it to the pictures.
     All transforms are multiplied into one matrix a picture, so that the picture is interpolated
     once: sharper, and several times faster, than the plain-Keras equivalent, a stack of
     `keras.layers.RandomFlip`, `RandomRotation`, `RandomZoom`, ... The transforms are applied in

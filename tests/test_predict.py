@@ -185,7 +185,9 @@ class Positions(keras.layers.Layer):
 
 def test_resized_names_the_weight_that_depends_on_the_size():
     positional = keras.Sequential([keras.Input((8, 8, 3)), Positions(name="where")])
-    with pytest.raises(ValueError, match=r"weight 'where/.*' depends on the size .* \(16, 16, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"weight '.*where/.*' depends on the size .* \(16, 16, 3\)"
+    ):
         kp.resized(positional, 16)
 
 
