@@ -2,7 +2,7 @@
 
     KERAS_HOME=<folder with models/> python benchmarks/augmentation_by_size.py
 
-A frozen MobileNetV2 (96 pixels) sees each training photo of cats vs dogs as it is and in four
+A frozen MobileNetV2 (128 pixels) sees each training photo of cats vs dogs as it is and in three
 augmented views; a logistic regression on the features of some of the photos is judged on others.
 All photos come from the training folder: `augment.recommended` was chosen by these numbers.
 """
@@ -23,14 +23,17 @@ from shared_data import data_folder
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--folder", default="cats_vs_dogs")
-parser.add_argument("--image-size", type=int, default=96)
-parser.add_argument("--views", type=int, default=4)
+parser.add_argument("--image-size", type=int, default=128)
+parser.add_argument("--views", type=int, default=3)
 parser.add_argument("--draws", type=int, default=10)
 options = parser.parse_args()
 size = options.image_size
 photos = kp.load_images(data_folder() / options.folder / "train", image_size=size, seed=0)
-body = keras.applications.MobileNetV2(
-    input_shape=(size, size, 3), include_top=False, pooling="avg", weights="imagenet"
+body = keras.Sequential(
+    [
+        kp.backbones.build("MobileNetV2", image_size=(size, size), weights="imagenet"),
+        keras.layers.GlobalAveragePooling2D(),
+    ]
 )
 
 

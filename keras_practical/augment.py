@@ -8,6 +8,7 @@ with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,6 +19,15 @@ from keras_practical.color import RandomColor
 from keras_practical.geometry import RandomGeometry
 from keras_practical.mixing import BatchMixing
 from keras_practical.plots import show_images
+from keras_practical.presets import (
+    digits,
+    documents,
+    light,
+    medical_greyscale,
+    standard,
+    strong,
+    top_down,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,253 +36,94 @@ __all__ = [
     "BatchMixing",
     "RandomColor",
     "RandomGeometry",
+    "Recommendation",
     "digits",
     "documents",
     "light",
     "medical_greyscale",
     "preview",
+    "recommended",
     "standard",
     "strong",
     "top_down",
 ]
 
 
-def light(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
-    """Return augmentation for photos that costs a pretrained network nothing: mirrored, nudged.
+@dataclass(frozen=True)
+class Recommendation:
+    """What `recommended` recommends.
 
-    Use it for a few epochs on a frozen backbone. In plain Keras: `RandomFlip`, `RandomZoom`,
-    `RandomBrightness`.
-
-    Args:
-        image_size: Pixels of the result, as in `RandomGeometry`. Default: as they come.
-        seed: Decides what is drawn. Default: Keras's global seed.
-
-    Returns:
-        A list of Keras layers.
+    Attributes:
+        augmentation: A list of Keras layers, empty where none helps.
+        callbacks: Callbacks for `fit` or `fine_tune`: a `BatchMixing`, or none.
+        reason: Why, in a sentence.
 
     Example:
 
-    >>> [type(layer).__name__ for layer in light()]
-    ['RandomGeometry', 'RandomColor']
-
-    Reference:
-        `RandomGeometry`, `RandomColor`.
+    >>> recommended(400).reason
+    'with so many pictures a pretrained network gains nothing from it in a few epochs'
     """
-    return [
-        RandomGeometry(horizontal_flip=0.5, zoom=(1.0, 1.1), image_size=image_size, seed=seed),
-        RandomColor(brightness=0.05, contrast=0.1, seed=seed),
-    ]
+
+    augmentation: list[Any]
+    callbacks: list[keras.callbacks.Callback]
+    reason: str
 
 
-def standard(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
-    """Return augmentation for photos of things that stand upright: fastai's defaults.
+def recommended(
+    images_per_class: int,
+    *,
+    pretrained: bool = True,
+    image_size: ImageSize | None = None,
+    seed: int | None = None,
+) -> Recommendation:
+    """Return the augmentation to start from, by the number of pictures of each class.
 
-    Use it to fine-tune on photos, or to train on them from scratch. In plain Keras: a stack of
-    `RandomFlip`, `RandomRotation`, `RandomZoom`, `RandomPerspective`, `RandomBrightness` and
-    `RandomContrast`.
+    Use it for photos when you have no reason to do otherwise, then compare with what you believe
+    in. It has no equivalent in plain Keras.
 
     Args:
+        images_per_class: Training pictures of the smallest class, >= 1.
+        pretrained: Whether the network is a pretrained one, trained for a few epochs, or starts
+            from random weights.
         image_size: As in `light`.
-        seed: As in `light`.
+        seed: Decides what is drawn and mixed. Default: Keras's global seed.
 
     Returns:
-        A list of Keras layers.
+        A `Recommendation` with `augmentation`, `callbacks` and `reason`.
+
+    Raises:
+        ValueError: An argument is outside its range.
 
     Example:
 
-    >>> standard(image_size=64)[0].rotation
-    (-10.0, 10.0)
+    >>> few = recommended(5)
+    >>> [type(layer).__name__ for layer in few.augmentation], few.callbacks
+    (['RandomGeometry', 'RandomColor', 'RandomErasing'], [])
 
     Reference:
-        fastai's `aug_transforms`: the same kinds and probabilities; `perspective` is milder than
-        its `Warp`.
+        Measured on photos of cats and dogs, features of a frozen MobileNetV2 with and without three
+        augmented views, ten draws: with 5 photos of each class `strong` is worth 3.8 +- 0.7 points,
+        `light` 2.3 +- 0.7; with 20, 0.2 +- 0.3 and 0.2 +- 0.1; with 100 and more, nothing or less.
+        The form is that of BiT's hyper-rule: Kolesnikov et al. (2020), arXiv 1912.11370.
     """
-    return [
-        RandomGeometry(
-            horizontal_flip=0.5,
-            rotation=10,
-            zoom=(1.0, 1.1),
-            perspective=0.1,
-            probability=0.75,
-            image_size=image_size,
-            seed=seed,
-        ),
-        RandomColor(brightness=0.2, contrast=0.2, space="logit", probability=0.75, seed=seed),
-    ]
-
-
-def strong(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
-    """Return augmentation for long training on few photos: crops, tilts, colours, a hole.
-
-    Use it to train from scratch, or for many epochs. In plain Keras: the stack of `standard`, with
-    `RandomCrop`, `RandomSaturation`, `RandomHue` and `RandomErasing`.
-
-    Args:
-        image_size: As in `light`.
-        seed: As in `light`.
-
-    Returns:
-        A list of Keras layers.
-
-    Example:
-
-    >>> [type(layer).__name__ for layer in strong()]
-    ['RandomGeometry', 'RandomColor', 'RandomErasing']
-
-    Reference:
-        Random-resized-crop: arXiv 1409.4842; erasing: Zhong et al., *Random Erasing Data
-        Augmentation* (2017), arXiv 1708.04896.
-    """
-    return [
-        RandomGeometry(
-            crop=(0.35, 1.0),
-            horizontal_flip=0.5,
-            rotation=15,
-            shear=5,
-            perspective=0.1,
-            probability={"rotation": 0.75, "shear": 0.5, "perspective": 0.5},
-            image_size=image_size,
-            seed=seed,
-        ),
-        RandomColor(
-            brightness=0.2,
-            contrast=0.3,
-            saturation=0.3,
-            hue=0.03,
-            grayscale=0.05,
-            probability=0.75,
-            seed=seed,
-        ),
-        keras.layers.RandomErasing(
-            factor=(0.0, 0.5), scale=(0.02, 0.15), seed=seed, data_format="channels_last"
-        ),
-    ]
-
-
-def documents(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
-    """Return augmentation for scanned or photographed pages: never mirrored, hardly turned.
-
-    Args:
-        image_size: As in `light`.
-        seed: As in `light`.
-
-    Returns:
-        A list of Keras layers.
-
-    Example:
-
-    >>> documents()[0].horizontal_flip
-    0.0
-
-    Reference:
-        `RandomGeometry`, `RandomColor`.
-    """
-    return [
-        RandomGeometry(
-            rotation=2,
-            zoom=0.05,
-            shear=2,
-            translation=0.03,
-            perspective=0.05,
-            fill_mode="nearest",
-            image_size=image_size,
-            seed=seed,
-        ),
-        RandomColor(brightness=0.1, contrast=0.2, gamma=0.2, seed=seed),
-    ]
-
-
-def medical_greyscale(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
-    """Return augmentation for X-rays, CT and MR: no mirroring (the heart is on the left), no hues.
-
-    Args:
-        image_size: As in `light`.
-        seed: As in `light`.
-
-    Returns:
-        A list of Keras layers.
-
-    Example:
-
-    >>> medical_greyscale()[1].hue
-    (0.0, 0.0)
-
-    Reference:
-        `RandomGeometry`, `RandomColor`.
-    """
-    return [
-        RandomGeometry(
-            rotation=7,
-            zoom=0.1,
-            translation=0.05,
-            fill_mode="constant",
-            image_size=image_size,
-            seed=seed,
-        ),
-        RandomColor(brightness=0.1, contrast=0.2, gamma=0.2, seed=seed),
-    ]
-
-
-def top_down(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
-    """Return augmentation for satellites and microscopes: any turn, mirrored both ways.
-
-    Args:
-        image_size: As in `light`.
-        seed: As in `light`.
-
-    Returns:
-        A list of Keras layers.
-
-    Example:
-
-    >>> top_down()[0].rotation
-    (-180.0, 180.0)
-
-    Reference:
-        `RandomGeometry`, `RandomColor`.
-    """
-    return [
-        RandomGeometry(
-            horizontal_flip=0.5,
-            vertical_flip=0.5,
-            rotation=180,
-            zoom=0.1,
-            image_size=image_size,
-            seed=seed,
-        ),
-        RandomColor(brightness=0.1, contrast=0.2, saturation=0.1, seed=seed),
-    ]
-
-
-def digits(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
-    """Return augmentation for single digits and letters: never mirrored, on black.
-
-    Args:
-        image_size: As in `light`.
-        seed: As in `light`.
-
-    Returns:
-        A list of Keras layers.
-
-    Example:
-
-    >>> len(digits())
-    1
-
-    Reference:
-        `RandomGeometry`.
-    """
-    return [
-        RandomGeometry(
-            rotation=10,
-            zoom=0.1,
-            shear=10,
-            translation=0.08,
-            fill_mode="constant",
-            image_size=image_size,
-            seed=seed,
+    check_count("images_per_class", images_per_class)
+    options: dict[str, Any] = {"image_size": image_size, "seed": seed}
+    if not pretrained:
+        mixing = BatchMixing(seed=seed or 0)
+        return Recommendation(
+            strong(**options),
+            [mixing],
+            "a network from scratch sees each picture many times and must never see it twice",
         )
-    ]
+    if images_per_class <= 10:
+        return Recommendation(strong(**options), [], "so few pictures gain from every view of them")
+    if images_per_class <= 50:
+        return Recommendation(light(**options), [], "a little, since more gains nothing here")
+    return Recommendation(
+        [],
+        [],
+        "with so many pictures a pretrained network gains nothing from it in a few epochs",
+    )
 
 
 def preview(

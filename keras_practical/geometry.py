@@ -56,6 +56,7 @@ class RandomGeometry(keras.layers.Layer):
         probability: How often each transform but the flips is applied, in [0, 1]; or a mapping from
             names, such as `{"rotation": 0.75}`. Those not named have 1.
         image_size: Pixels of the result, one number or `(height, width)`. Default: as they come.
+            In training, pictures more than twice as large would be aliased: load them smaller.
         fill_mode: What lies outside the picture: `"reflect"`, `"constant"` or `"nearest"`.
         fill_value: For `"constant"`, in the pixels' own range.
         seed: Decides what is drawn. Default: Keras's global seed.
@@ -159,6 +160,7 @@ class RandomGeometry(keras.layers.Layer):
         """Return boxes `(batch, n, 4)`, as `(left, top, right, bottom)` in pixels of the result.
 
         Each is the smallest upright box around the transformed one, cut at the picture's edges.
+        Without a transformation the boxes come back as they are.
         """
         if not training or transformation is None:
             return boxes
@@ -277,9 +279,9 @@ def matrices_of(parameters: Mapping[str, Any], *, batch_size: Any, height: Any, 
     Example:
 
     >>> import numpy as np
-    >>> parameters = {"shift": np.array([[0.5, 0.0]], "float32")}
+    >>> parameters = {"shift": np.array([[0.5, 0.25]], "float32")}
     >>> np.array(matrices_of(parameters, batch_size=1, height=4, width=8))[0].tolist()
-    [[1.0, 0.0, -4.0], [0.0, 1.0, -0.0], [0.0, 0.0, 1.0]]
+    [[1.0, 0.0, -4.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]]
 
     Reference:
         Hartley & Zisserman, *Multiple View Geometry* (2004), section 2.4.

@@ -74,3 +74,39 @@ def test_preview_leaves_the_first_column_as_it_is():
 def test_preview_refuses_bad_counts():
     with pytest.raises(ValueError, match="`views` must be a whole number >= 1"):
         augment.preview([], [], views=0)
+
+
+def names(layers):
+    return [type(layer).__name__ for layer in layers]
+
+
+@pytest.mark.parametrize(
+    ("images_per_class", "expected"),
+    [
+        (1, augment.strong),
+        (10, augment.strong),
+        (11, augment.light),
+        (50, augment.light),
+        (51, list),
+    ],
+)
+def test_recommended_for_a_pretrained_network_goes_by_the_number_of_pictures(
+    images_per_class, expected
+):
+    found = augment.recommended(images_per_class)
+    assert names(found.augmentation) == names(expected())
+    assert found.callbacks == []
+    assert found.reason
+
+
+@pytest.mark.parametrize("images_per_class", [5, 1000])
+def test_recommended_from_scratch_is_all_there_is(images_per_class):
+    found = augment.recommended(images_per_class, pretrained=False, image_size=32, seed=3)
+    assert names(found.augmentation) == names(augment.strong())
+    assert found.augmentation[0].image_size == (32, 32)
+    assert names(found.callbacks) == ["BatchMixing"]
+
+
+def test_recommended_refuses_no_pictures():
+    with pytest.raises(ValueError, match="`images_per_class` must be a whole number >= 1"):
+        augment.recommended(0)

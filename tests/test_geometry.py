@@ -327,3 +327,13 @@ def test_in_tf_data_with_unknown_shapes(images):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         RandomGeometry(**arguments)
+
+
+@pytest.mark.tf_only
+def test_exported_model_needs_no_opencv_and_does_not_augment(images, tmp_path):
+    import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((HEIGHT, WIDTH, 3)), RandomGeometry(rotation=45)])
+    model.export(tmp_path / "exported", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "exported")
+    np.testing.assert_array_equal(loaded.serve(images).numpy(), images)
