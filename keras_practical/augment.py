@@ -20,6 +20,7 @@ from keras_practical.geometry import RandomGeometry
 from keras_practical.mixing import BatchMixing
 from keras_practical.plots import show_images
 from keras_practical.presets import (
+    RandomErasing,
     digits,
     documents,
     light,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchMixing",
     "RandomColor",
+    "RandomErasing",
     "RandomGeometry",
     "Recommendation",
     "digits",

@@ -46,8 +46,8 @@ class RandomColor(keras.layers.Layer):
     cut to `value_range` once, at the end. The plain-Keras equivalent is a stack of
     `keras.layers.RandomBrightness`, `RandomContrast`, `RandomSaturation`, `RandomHue` and
     `RandomGrayscale`, each of which passes over all pixels. The changes are applied in the order of
-    the arguments. Nothing happens in `evaluate` and `predict`. For noise and blur there are
-    `keras.layers.GaussianNoise` and `RandomGaussianBlur`.
+    the arguments. Nothing happens in `evaluate`, `predict` and an exported model. For noise and
+    blur there are `keras.layers.GaussianNoise` and `RandomGaussianBlur`.
 
     A range is a pair `(low, high)`, drawn from uniformly, or one number `n` that stands for
     `(-n, n)`; for the factors `contrast` and `saturation`, for `(1 - n, 1 + n)`. 0 leaves the
@@ -78,7 +78,7 @@ class RandomColor(keras.layers.Layer):
     Example:
 
     >>> layer = RandomColor(brightness=(0.1, 0.1))
-    >>> float(layer(ops.zeros((1, 2, 2, 3)))[0, 0, 0, 0])
+    >>> float(layer(ops.zeros((1, 2, 2, 3)), training=True)[0, 0, 0, 0])
     25.5
 
     Reference:
@@ -138,7 +138,7 @@ class RandomColor(keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, images: Any, training: bool = True) -> Any:
+    def call(self, images: Any, training: bool = False) -> Any:
         """Return changed images, of shape `(batch, height, width, channels)` or one image's."""
         images = ops.cast(images, self.compute_dtype)
         if not training:

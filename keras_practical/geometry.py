@@ -32,12 +32,13 @@ class RandomGeometry(keras.layers.Layer):
     """Flip, crop, rotate, zoom, shear, shift and tilt pictures at random, in one interpolation.
 
     Use it as the augmentation of an image classifier, inside the model or, with TensorFlow, in a
-    `tf.data` map. No gradient leads back through it to the pictures.
+    `tf.data` map: `dataset.map(lambda x, y: (layer(x, training=True), y))`. No gradient leads back
+    through it to the pictures.
     All transforms are multiplied into one matrix a picture, so that the picture is interpolated
     once: sharper, and several times faster, than the plain-Keras equivalent, a stack of
     `keras.layers.RandomFlip`, `RandomRotation`, `RandomZoom`, ... The transforms are applied in
-    the order of the arguments. Nothing happens in `evaluate` and `predict`, save that pictures get
-    `image_size`.
+    the order of the arguments. Nothing happens in `evaluate`, `predict` and an exported model, save
+    that pictures get `image_size` (Keras's layers go on augmenting in an exported model).
 
     A range is a pair `(low, high)`, drawn from uniformly, or one number `n` that stands for
     `(-n, n)`; for `zoom`, for `(1 - n, 1 + n)`. 0 leaves the transform out.
@@ -68,7 +69,7 @@ class RandomGeometry(keras.layers.Layer):
     Example:
 
     >>> layer = RandomGeometry(horizontal_flip=0.5, rotation=10, zoom=0.1, image_size=8, seed=0)
-    >>> layer(keras.ops.ones((2, 16, 16, 3))).shape == (2, 8, 8, 3)
+    >>> layer(keras.ops.ones((2, 16, 16, 3)), training=True).shape == (2, 8, 8, 3)
     True
 
     Reference:
@@ -116,7 +117,7 @@ class RandomGeometry(keras.layers.Layer):
         # TensorFlow has no XLA kernel for this; nor have Keras's own layers.
         self.supports_jit = keras.backend.backend() != "tensorflow"
 
-    def call(self, images: Any, training: bool = True) -> Any:
+    def call(self, images: Any, training: bool = False) -> Any:
         """Return augmented images, of shape `(batch, height, width, channels)` or one image's."""
         images = ops.cast(images, self.compute_dtype)
         if not training:

@@ -13,7 +13,41 @@ from keras_practical._validation import ImageSize
 from keras_practical.color import RandomColor
 from keras_practical.geometry import RandomGeometry
 
-__all__ = ["digits", "documents", "light", "medical_greyscale", "standard", "strong", "top_down"]
+__all__ = [
+    "RandomErasing",
+    "digits",
+    "documents",
+    "light",
+    "medical_greyscale",
+    "standard",
+    "strong",
+    "top_down",
+]
+
+
+@keras.saving.register_keras_serializable(package="keras_practical")
+class RandomErasing(keras.layers.RandomErasing):
+    """Keras's `RandomErasing`, which erases in training only, also in an exported model.
+
+    Keras's layer takes a call that doesn't say otherwise for training, and so goes on erasing in
+    what `model.export` writes.
+
+    Args:
+        **options: As in `keras.layers.RandomErasing`.
+
+    Example:
+
+    >>> picture = keras.ops.ones((1, 4, 4, 3))
+    >>> float(keras.ops.min(RandomErasing(factor=(1, 1), fill_value=0.0)(picture)))
+    1.0
+
+    Reference:
+        Zhong et al., *Random Erasing Data Augmentation* (2017), arXiv 1708.04896.
+    """
+
+    def call(self, data: Any, training: bool = False) -> Any:
+        """Return the pictures, with a hole in training."""
+        return super().call(data, training=training)
 
 
 def light(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
@@ -122,7 +156,7 @@ def strong(*, image_size: ImageSize | None = None, seed: int | None = None) -> l
             probability=0.75,
             seed=seed,
         ),
-        keras.layers.RandomErasing(
+        RandomErasing(
             factor=(0.0, 0.5), scale=(0.02, 0.15), seed=seed, data_format="channels_last"
         ),
     ]

@@ -138,7 +138,7 @@ def test_every_way_gives_the_same_picture(images):
 def test_same_seed_gives_same_pictures(images):
     def run(seed):
         layer = RandomColor(brightness=0.2, hue=0.1, grayscale=0.5, seed=seed)
-        return ops.convert_to_numpy(layer(images))
+        return ops.convert_to_numpy(layer(images, training=True))
 
     np.testing.assert_array_equal(run(5), run(5))
     assert np.abs(run(5) - run(6)).mean() > 1
@@ -151,7 +151,7 @@ def test_inference_leaves_pictures_alone(images):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "uint8"])
 def test_types(images, dtype):
-    found = RandomColor(brightness=(0.1, 0.1), dtype=dtype)(ops.cast(images, dtype))
+    found = RandomColor(brightness=(0.1, 0.1), dtype=dtype)(ops.cast(images, dtype), training=True)
     assert keras.backend.standardize_dtype(found.dtype) == dtype
     found = ops.convert_to_numpy(ops.cast(found, "float32"))
     np.testing.assert_allclose(found, images + 25.5, atol=1.6)
@@ -160,7 +160,9 @@ def test_types(images, dtype):
 @pytest.mark.parametrize("channels", [1, 2, 4, 5])
 def test_other_numbers_of_channels(channels):
     images = np.random.default_rng(0).uniform(80, 120, (2, 4, 4, channels)).astype("float32")
-    found = ops.convert_to_numpy(RandomColor(brightness=(0.1, 0.1), contrast=(2, 2))(images))
+    found = ops.convert_to_numpy(
+        RandomColor(brightness=(0.1, 0.1), contrast=(2, 2))(images, training=True)
+    )
     mean = images.mean((1, 2), keepdims=True)
     np.testing.assert_allclose(found, mean + 2 * (images - mean) + 25.5, atol=0.01)
 
@@ -171,8 +173,8 @@ def test_single_picture_and_saving(images, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.layers[0].get_config() == layer.get_config()
-    one = ops.convert_to_numpy(RandomColor(contrast=0.3, seed=1)(images[0]))
-    many = ops.convert_to_numpy(RandomColor(contrast=0.3, seed=1)(images[:1]))
+    one = ops.convert_to_numpy(RandomColor(contrast=0.3, seed=1)(images[0], training=True))
+    many = ops.convert_to_numpy(RandomColor(contrast=0.3, seed=1)(images[:1], training=True))
     np.testing.assert_array_equal(one, many[0])
 
 
@@ -197,4 +199,4 @@ def test_bad_arguments(arguments, message):
 
 def test_colours_of_grey_pictures_are_refused():
     with pytest.raises(ValueError, match="need pictures of three channels"):
-        RandomColor(hue=0.1)(np.zeros((1, 4, 4, 1), "float32"))
+        RandomColor(hue=0.1)(np.zeros((1, 4, 4, 1), "float32"), training=True)

@@ -7,7 +7,7 @@ from keras import ops
 from scipy import ndimage
 
 from keras_practical import _projective
-from keras_practical.augment import RandomGeometry
+from keras_practical.augment import RandomGeometry, strong
 from keras_practical.geometry import matrices_of
 
 HEIGHT, WIDTH = 20, 30
@@ -189,7 +189,9 @@ def test_asymmetric_picture_is_never_mirrored_without_a_flip():
 
 def test_same_seed_gives_same_pictures_and_another_seed_others(images):
     def run(seed):
-        return ops.convert_to_numpy(RandomGeometry(rotation=20, zoom=0.2, seed=seed)(images))
+        return ops.convert_to_numpy(
+            RandomGeometry(rotation=20, zoom=0.2, seed=seed)(images, training=True)
+        )
 
     np.testing.assert_array_equal(run(5), run(5))
     assert np.abs(run(5) - run(6)).mean() > 1
@@ -197,7 +199,9 @@ def test_same_seed_gives_same_pictures_and_another_seed_others(images):
 
 def test_each_picture_is_drawn_for_itself():
     images = np.tile(np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)), (8, 1, 1, 1))
-    found = ops.convert_to_numpy(RandomGeometry(rotation=30, seed=0)(images.astype("float32")))
+    found = ops.convert_to_numpy(
+        RandomGeometry(rotation=30, seed=0)(images.astype("float32"), training=True)
+    )
     assert len({picture.tobytes() for picture in found}) == 8
 
 
@@ -271,21 +275,21 @@ def test_types(images, dtype):
     reference = RandomGeometry(rotation=30, zoom=0.1, image_size=12, seed=0)
     found = layer(ops.cast(ops.round(images), dtype), training=True)
     assert keras.backend.standardize_dtype(found.dtype) == dtype
-    expected = ops.convert_to_numpy(reference(np.round(images)))
+    expected = ops.convert_to_numpy(reference(np.round(images), training=True))
     found = ops.convert_to_numpy(ops.cast(found, "float32"))
     np.testing.assert_allclose(found, expected, atol=3 if dtype == "bfloat16" else 0.6)
 
 
 def test_single_picture(images):
-    one = RandomGeometry(rotation=30, image_size=12, seed=0)(images[0])
-    many = RandomGeometry(rotation=30, image_size=12, seed=0)(images[:1])
+    one = RandomGeometry(rotation=30, image_size=12, seed=0)(images[0], training=True)
+    many = RandomGeometry(rotation=30, image_size=12, seed=0)(images[:1], training=True)
     np.testing.assert_array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(many)[0])
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5])
 def test_other_numbers_of_channels(channels):
     images = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, channels)).astype("float32")
-    found = ops.convert_to_numpy(RandomGeometry(horizontal_flip=1.0)(images))
+    found = ops.convert_to_numpy(RandomGeometry(horizontal_flip=1.0)(images, training=True))
     np.testing.assert_allclose(found, images[:, :, ::-1], atol=1e-3)
 
 
@@ -298,10 +302,10 @@ def test_in_tf_data_with_unknown_shapes(images):
     data = tf.data.Dataset.from_generator(
         lambda: iter([images, images[:2, :10]]), output_signature=signature
     )
-    shapes = [tuple(batch.shape) for batch in data.map(lambda batch: layer(batch))]
+    shapes = [tuple(batch.shape) for batch in data.map(lambda batch: layer(batch, training=True))]
     assert shapes == [(4, HEIGHT, WIDTH, 3), (2, 10, WIDTH, 3)]
     singles = tf.data.Dataset.from_tensor_slices(images).map(
-        lambda image: layer(image), num_parallel_calls=2
+        lambda image: layer(image, training=True), num_parallel_calls=2
     )
     assert len([*singles.batch(4)]) == 1
 
@@ -330,10 +334,11 @@ def test_bad_arguments(arguments, message):
 
 
 @pytest.mark.tf_only
-def test_exported_model_needs_no_opencv_and_does_not_augment(images, tmp_path):
+def test_exported_model_does_not_augment(images, tmp_path):
     import tensorflow as tf
 
-    model = keras.Sequential([keras.Input((HEIGHT, WIDTH, 3)), RandomGeometry(rotation=45)])
+    model = keras.Sequential([keras.Input((HEIGHT, WIDTH, 3)), *strong()])
+    np.testing.assert_array_equal(model(images).numpy(), images)
     model.export(tmp_path / "exported", verbose=False)
     loaded = tf.saved_model.load(tmp_path / "exported")
     np.testing.assert_array_equal(loaded.serve(images).numpy(), images)

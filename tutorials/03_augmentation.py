@@ -7,8 +7,9 @@
 # | | |
 # |---|---|
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); photos: `--data` |
-# | **Time** | XX minutes on 2 CPU cores |
-# | **Result to expect** | XX |
+# | **Time** | 8 minutes on 2 CPU cores |
+# | **Result to expect** | 5 digits of each class, 3 seeds: 88.3 ± 1.9 % as they are, 91.6 ± 2.3 % |
+# | | augmented, 92.4 ± 1.6 % augmented and mixed; with 80, 98.6 to 98.8 % each way |
 #
 # ```
 # python tutorials/03_augmentation.py
@@ -187,7 +188,12 @@ for name, found in (("one look", once), ("five looks", votes)):
 # ## What we learnt
 #
 # - Look first: what is harmless for a cat destroys a digit.
-# - The fewer pictures, the more augmentation is worth.
+# - The fewer pictures, the more augmentation is worth: several points with 5 of each class, nothing
+#   that one could measure with 80. Mixing adds little here.
+# - Five looks are no better than one at this accuracy: both are wrong about the same few digits.
+#
+# `kp.augment.recommended(images_per_class)` gives a start for photos; its docstring says what it was
+# measured on.
 #
 # **Try next:** your own list of layers in the preset's place; `kp.augment.strong`; for photos, most
 # epochs on small pictures, and `model = kp.resized(model, 128)` for the last.
