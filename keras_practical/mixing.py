@@ -131,7 +131,7 @@ class BatchMixing(keras.callbacks.Callback):
             # Counted in whole pixels, and zero where the box is too narrow to hold one.
             share = 1.0 - ops.mean(ops.cast(drawn["batch_masks"][..., 0], "float32"), axis=(1, 2))
         partners = ops.cast(drawn["permutation_order"], "int32")
-        return ops.cast(mixed, images.dtype), partners, share
+        return mixed, partners, share
 
     def _mixed_loss(self, compute_loss: Callable[..., Any]) -> Callable[..., Any]:
         def _mixed(

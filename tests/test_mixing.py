@@ -221,3 +221,12 @@ def test_inputs_that_are_no_pictures_are_refused():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         BatchMixing(**arguments)
+
+
+def test_whole_numbers_are_not_cut_off():
+    mixing = BatchMixing(cutmix=0.0)
+    pixels = RNG.integers(0, 255, (16, 4, 4, 3)).astype("uint8")
+    mixing._generator.start(np.uint32(7))
+    mixed, partners, share = map(ops.convert_to_numpy, mixing._mix_by(mixing._layers[0], pixels))
+    share = share[:, None, None, None]
+    np.testing.assert_allclose(mixed, share * pixels + (1 - share) * pixels[partners], atol=1e-3)

@@ -190,7 +190,7 @@ for name, found in (("one look", once), ("five looks", votes)):
 # - Look first: what is harmless for a cat destroys a digit.
 # - The fewer pictures, the more augmentation is worth: several points with 5 of each class, nothing
 #   that one could measure with 80. Mixing adds little here.
-# - Five looks gave the same accuracy as one here. On photos a mirror image is the view to try first:
+# - Five looks gave the same accuracy as one here. On photos try the mirror image first:
 #   `kp.evaluate(model, data, tta="flip")`.
 #
 # `kp.augment.recommended(images_per_class)` gives a start for photos; `help` says what it was
