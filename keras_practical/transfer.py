@@ -46,9 +46,10 @@ def classifier(
 
     Use it to start from ImageNet features rather than from scratch. The model is an ordinary
     functional Keras model, complete by itself: pixels in [0, 255] in (uint8 or float),
-    probabilities out, so a saved file needs neither this package nor any preprocessing. In plain
-    Keras one writes the same by hand from `keras.applications`, a pooling and a `Dense` layer,
-    and must know the preprocessing that each network's weights expect.
+    probabilities out, so a saved file needs neither this package nor any preprocessing (save it
+    through `augment.without_augmentation` if there is augmentation of this package inside). In
+    plain Keras one writes the same by hand from `keras.applications`, a pooling and a `Dense`
+    layer, and must know the preprocessing that each network's weights expect.
 
     Args:
         backbone: A name in `keras_practical.backbones.BACKBONES`, or any `keras.Model` from images

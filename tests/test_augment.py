@@ -1,10 +1,14 @@
 """The presets, and the look at them."""
 
+import subprocess
+import sys
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+import keras_practical as kp
 from keras_practical import augment
 
 PRESETS = ("light", "standard", "strong", "documents", "medical_greyscale", "top_down", "digits")
@@ -110,3 +114,42 @@ def test_recommended_from_scratch_is_all_there_is(images_per_class):
 def test_recommended_refuses_no_pictures():
     with pytest.raises(ValueError, match="`images_per_class` must be a whole number >= 1"):
         augment.recommended(0)
+
+
+LOAD_IN_PLAIN_KERAS = """
+import sys, keras, numpy as np
+model = keras.models.load_model(sys.argv[1])
+assert not any(name.startswith("keras_practical") for name in sys.modules)
+np.save(sys.argv[2], model.predict(np.load(sys.argv[3]), verbose=0))
+"""
+
+
+def test_without_augmentation_is_saved_for_plain_keras(tmp_path):
+    backbone = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Conv2D(4, 3)])
+    layers = augment.strong(image_size=12)
+    model = keras.Sequential([keras.Input((16, 16, 3)), *layers, backbone])
+    model.add(keras.layers.GlobalAveragePooling2D())
+    model.add(keras.layers.Dense(2, activation="softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    images = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype("float32")
+    plain = augment.without_augmentation(model)
+    expected = model.predict(images, verbose=0)
+    np.testing.assert_allclose(plain.predict(images, verbose=0), expected, atol=1e-5)
+    assert len(plain.evaluate(images, np.zeros(3), verbose=0)) == 2
+    assert plain.layers[-1] is model.layers[-1]
+
+    plain.save(tmp_path / "plain.keras")
+    np.save(tmp_path / "images.npy", images)
+    paths = [str(tmp_path / name) for name in ("plain.keras", "found.npy", "images.npy")]
+    subprocess.run([sys.executable, "-c", LOAD_IN_PLAIN_KERAS, *paths], check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)
+
+
+def test_without_augmentation_of_a_classifier():
+    model = kp.transfer.classifier(
+        "MobileNetV2", 2, image_size=64, weights=None, augmentation=augment.light()
+    )
+    plain = augment.without_augmentation(model)
+    assert not [layer for layer in plain.layers if type(layer).__name__.startswith("Random")]
+    assert plain.count_params() == model.count_params()
+    assert kp.transfer.summary(plain) == kp.transfer.summary(model)
