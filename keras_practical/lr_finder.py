@@ -58,7 +58,7 @@ class LRFinderResult:
     >>> rates = np.geomspace(1e-6, 1.0, 50)
     >>> losses = np.where(rates < 0.1, 2.0 - np.log10(rates / 1e-6) / 5, 9.0)[None]
     >>> LRFinderResult.of(rates, losses, seconds=1.0)
-    learning rate 0.000373 (valley); steepest 0.0596, ... 50 steps, 1.0 s
+    learning rate 0.000494 (valley); steepest 0.0596, ... 50 steps, 1.0 s
     """
 
     learning_rates: np.ndarray
