@@ -41,6 +41,8 @@ parser.add_argument(
 parser.add_argument("--quick", action="store_true", help="one seed, few epochs: does it run?")
 parser.add_argument("--output", default="output/02_one_cycle", help="for the plots")
 options = parser.parse_args([] if IN_NOTEBOOK else None)
+if options.full and options.data == "digits":
+    parser.error("--full is about CIFAR-10: add --data cifar10")
 
 DATA = options.data
 QUICK = options.quick or bool(os.environ.get("KERAS_PRACTICAL_QUICK"))
@@ -61,14 +63,14 @@ elif options.full is None:
 elif options.full == "resnet56":
     # The experiment of the paper: 10,000 steps of one cycle against 80,000 of step decay.
     WIDTH, BLOCKS, BATCH_SIZE, WEIGHT_DECAY = 16, 9, 128, 1e-4
-    SHORT_EPOCHS = [26]
-    LONG_EPOCHS = 205
+    SHORT_EPOCHS = [1] if QUICK else [26]
+    LONG_EPOCHS = 1 if QUICK else 205
     STEP_DECAY_RATES = [0.1, 0.35]
 else:
     # David Page's network, whose 24 epochs gave 94.1 %.
     WIDTH, BLOCKS, BATCH_SIZE, WEIGHT_DECAY = 64, 1, 512, 5e-4
-    SHORT_EPOCHS = [24]
-    LONG_EPOCHS = 120
+    SHORT_EPOCHS = [1] if QUICK else [24]
+    LONG_EPOCHS = 1 if QUICK else 120
     STEP_DECAY_RATES = [0.1, 0.35]
 
 
