@@ -68,12 +68,12 @@ def warp(
     images: Any,
     matrices: Any,
     size: tuple[Any, Any],
-    *,
-    interpolation: str = "bilinear",
-    fill_mode: str = "reflect",
-    fill_value: float = 0.0,
+    **options: Any,
 ) -> Any:
-    """Return images of shape `(batch, *size, channels)`, interpolated once; the type stays."""
+    """Return images of shape `(batch, *size, channels)`, interpolated once; the type stays.
+
+    The options are `interpolation`, `"bilinear"` or `"nearest"`, `fill_mode` and `fill_value`.
+    """
     height, width = (ops.cast(side, "float32") for side in ops.shape(images)[1:3])
     y_scale, x_scale = height / ops.cast(size[0], "float32"), width / ops.cast(size[1], "float32")
     # Pixel `i` lies at `i + 0.5`.
@@ -84,7 +84,7 @@ def warp(
     )
     to_index = matrix(*(1.0, 0.0, width / 2 - 0.5), *(0.0, 1.0, height / 2 - 0.5), *(0.0, 0.0, 1.0))
     matrices = ops.matmul(ops.matmul(to_index, ops.cast(matrices, "float32")), from_index)
-    return _resampler(images)(images, matrices, size, interpolation, fill_mode, fill_value)
+    return _resampler(images)(images, matrices, size, **options)
 
 
 def _resampler(images: Any) -> Callable[..., Any]:
@@ -102,6 +102,7 @@ def _opencv(
     images: Any,
     matrices: Any,
     size: tuple[Any, Any],
+    *,
     interpolation: str,
     fill_mode: str,
     fill_value: float,
@@ -156,6 +157,7 @@ def _tensorflow_kernel(
     images: Any,
     matrices: Any,
     size: tuple[Any, Any],
+    *,
     interpolation: str,
     fill_mode: str,
     fill_value: float,
@@ -178,6 +180,7 @@ def _gather(
     images: Any,
     matrices: Any,
     size: tuple[Any, Any],
+    *,
     interpolation: str,
     fill_mode: str,
     fill_value: float,

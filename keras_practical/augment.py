@@ -51,6 +51,8 @@ __all__ = [
     "without_augmentation",
 ]
 
+_OURS = (RandomGeometry, RandomColor, RandomErasing)
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -107,6 +109,8 @@ def recommended(
         Measured on photos of cats and dogs, features of a frozen MobileNetV2 with and without three
         augmented views, ten draws: with 5 photos of each class `strong` is worth 3.0 +- 0.7 points,
         `light` 2.3 +- 0.7; with 20, 0.1 +- 0.3 and 0.2 +- 0.1; with 100 and more, nothing or less.
+        From scratch, on 2,000 such photos, `strong` with mixing gave 85.3 and 84.1 % (two seeds),
+        neither of them 68.9 % (one seed).
         The form is that of BiT's hyper-rule: Kolesnikov et al. (2020), arXiv 1912.11370.
     """
     check_count("images_per_class", images_per_class)
@@ -116,12 +120,14 @@ def recommended(
         return Recommendation(
             strong(**options),
             [mixing],
-            "a network from scratch sees each picture many times and must never see it twice",
+            "a network from scratch sees each picture many times, best never the same way",
         )
     if images_per_class <= 10:
         return Recommendation(strong(**options), [], "so few pictures gain from every view of them")
     if images_per_class <= 50:
-        return Recommendation(light(**options), [], "a little, since more gains nothing here")
+        return Recommendation(
+            light(**options), [], "with some tens of pictures more of it gains nothing"
+        )
     return Recommendation(
         [],
         [],
@@ -195,6 +201,9 @@ def without_augmentation(model: keras.Model) -> keras.Model:
         A functional model that shares its layers, and so its weights, with `model`. If `model` is
         compiled, so is this one, with an optimizer that starts afresh.
 
+    Raises:
+        ValueError: There is augmentation in a model inside the model.
+
     Example:
 
     >>> layers = [keras.Input((8, 8, 3)), *light(), keras.layers.Flatten(), keras.layers.Dense(2)]
@@ -207,7 +216,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
     """
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
-        if not isinstance(layer, RandomGeometry | RandomColor | RandomErasing):
+        if not isinstance(layer, _OURS):
             return layer(*arguments, **options)
         size = getattr(layer, "image_size", None)
         if size in (None, tuple(arguments[0].shape[1:3])):
@@ -219,6 +228,12 @@ def without_augmentation(model: keras.Model) -> keras.Model:
         clone_function=lambda layer: layer,
         call_function=call,
     )
+    left = [layer.name for layer in plain._flatten_layers() if isinstance(layer, _OURS)]
+    if left:
+        raise ValueError(
+            "The augmentation must stand in the model itself, not in a model inside it. Received: "
+            f"{', '.join(left)}"
+        )
     if model.compiled:
         plain.compile_from_config(model.get_compile_config())
     return plain

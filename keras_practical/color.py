@@ -63,8 +63,8 @@ class RandomColor(keras.layers.Layer):
         gamma: One number n >= 0: the exponent lies between 1 / (1 + n) and 1 + n.
         space: `"linear"`, or `"logit"`: brightness and contrast change the logit of the colours,
             as in fastai, so that nothing is cut off at black and white. `brightness=n` then moves
-            middle grey by up to half of n of the range, and contrast is a factor between 1 - n and
-            1 / (1 - n).
+            middle grey by up to half of n of the range, and `contrast=n` is a factor between 1 - n
+            and 1 / (1 - n), drawn evenly on a logarithmic scale, as a pair is too.
         probability: How often each change but `grayscale` is applied, in [0, 1]; or a mapping from
             names, such as `{"hue": 0.5}`. Those not named have 1.
         value_range: The smallest and the largest value of a pixel.
@@ -107,6 +107,13 @@ class RandomColor(keras.layers.Layer):
         check_between("gamma", gamma, 0.0, 10.0)
         self.brightness = check_range("brightness", brightness, -1.0, 1.0)
         self.contrast = check_range("contrast", contrast, 0.0, 100.0, middle=1.0)
+        if space == "logit" and self.contrast[0] <= 0.0:
+            raise ValueError(
+                '`contrast` must be < 1, or a pair of factors > 0, with space="logit". '
+                f"Received: contrast={contrast!r}"
+            )
+        if space == "logit" and not isinstance(contrast, tuple | list):
+            self.contrast = (self.contrast[0], 1.0 / self.contrast[0])
         self.saturation = check_range("saturation", saturation, 0.0, 100.0, middle=1.0)
         self.hue = check_range("hue", hue, -0.5, 0.5)
         self.grayscale = grayscale
@@ -118,11 +125,6 @@ class RandomColor(keras.layers.Layer):
             raise ValueError(
                 "`value_range` must be a (smallest, largest) pair. "
                 f"Received: value_range={value_range!r}"
-            )
-        if space == "logit" and self.contrast[0] <= 0.0:
-            raise ValueError(
-                '`contrast` must be < 1, or a pair of factors > 0, with space="logit". '
-                f"Received: contrast={contrast!r}"
             )
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
@@ -167,10 +169,10 @@ class RandomColor(keras.layers.Layer):
         if self.brightness != (0.0, 0.0):
             drawn["brightness"] = sometimes("brightness", uniform(*self.brightness), 0.0)
         if self.contrast != (1.0, 1.0):
-            factor = uniform(*self.contrast)
             if self.space == "logit":
-                low, high = math.log(self.contrast[0]), -math.log(self.contrast[0])
-                factor = ops.exp(uniform(low, high))
+                factor = ops.exp(uniform(*(math.log(end) for end in self.contrast)))
+            else:
+                factor = uniform(*self.contrast)
             drawn["contrast"] = sometimes("contrast", factor, 1.0)
         if self.saturation != (1.0, 1.0):
             drawn["saturation"] = sometimes("saturation", uniform(*self.saturation), 1.0)

@@ -74,7 +74,7 @@ class BatchMixing(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Put the mixing into the training step."""
         model: keras.Model = self.model
-        vars(model)["compute_loss"] = self._mixed_loss(type(model).compute_loss.__get__(model))
+        vars(model)["compute_loss"] = self._mixed_loss(model.compute_loss)
         self._overlay = Overlay(
             undo=lambda: vars(model).pop("compute_loss", None), step=self._mixed_step
         )

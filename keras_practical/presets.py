@@ -51,10 +51,10 @@ class RandomErasing(keras.layers.RandomErasing):
 
 
 def light(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
-    """Return augmentation for photos that costs a pretrained network nothing: mirrored, nudged.
+    """Return augmentation for photos that hardly changes them: mirrored, nudged.
 
-    Use it for a few epochs on a frozen backbone. In plain Keras: `RandomFlip`, `RandomZoom`,
-    `RandomBrightness`.
+    Use it for a few epochs on a pretrained network with some tens of photos of each class. In plain
+    Keras: `RandomFlip`, `RandomZoom`, `RandomBrightness`.
 
     Args:
         image_size: Pixels of the result, as in `RandomGeometry`. Default: as they come.
@@ -73,7 +73,7 @@ def light(*, image_size: ImageSize | None = None, seed: int | None = None) -> li
     """
     return [
         RandomGeometry(horizontal_flip=0.5, zoom=(1.0, 1.1), image_size=image_size, seed=seed),
-        RandomColor(brightness=0.05, contrast=0.1, seed=seed),
+        RandomColor(brightness=0.05, contrast=0.1, seed=_next(seed, 1)),
     ]
 
 
@@ -110,7 +110,9 @@ def standard(*, image_size: ImageSize | None = None, seed: int | None = None) ->
             image_size=image_size,
             seed=seed,
         ),
-        RandomColor(brightness=0.2, contrast=0.2, space="logit", probability=0.75, seed=seed),
+        RandomColor(
+            brightness=0.2, contrast=0.2, space="logit", probability=0.75, seed=_next(seed, 1)
+        ),
     ]
 
 
@@ -154,14 +156,14 @@ def strong(*, image_size: ImageSize | None = None, seed: int | None = None) -> l
             hue=0.03,
             grayscale=0.05,
             probability=0.75,
-            seed=seed,
+            seed=_next(seed, 1),
         ),
         # Grey: drawing noise for the hole, the default, would cost more than all the rest.
         RandomErasing(
             factor=(0.0, 0.5),
             scale=(0.02, 0.15),
             fill_value=127.5,
-            seed=seed,
+            seed=_next(seed, 2),
             data_format="channels_last",
         ),
     ]
@@ -196,7 +198,7 @@ def documents(*, image_size: ImageSize | None = None, seed: int | None = None) -
             image_size=image_size,
             seed=seed,
         ),
-        RandomColor(brightness=0.1, contrast=0.2, gamma=0.2, seed=seed),
+        RandomColor(brightness=0.1, contrast=0.2, gamma=0.2, seed=_next(seed, 1)),
     ]
 
 
@@ -227,7 +229,7 @@ def medical_greyscale(*, image_size: ImageSize | None = None, seed: int | None =
             image_size=image_size,
             seed=seed,
         ),
-        RandomColor(brightness=0.1, contrast=0.2, gamma=0.2, seed=seed),
+        RandomColor(brightness=0.1, contrast=0.2, gamma=0.2, seed=_next(seed, 1)),
     ]
 
 
@@ -258,7 +260,7 @@ def top_down(*, image_size: ImageSize | None = None, seed: int | None = None) ->
             image_size=image_size,
             seed=seed,
         ),
-        RandomColor(brightness=0.1, contrast=0.2, saturation=0.1, seed=seed),
+        RandomColor(brightness=0.1, contrast=0.2, saturation=0.1, seed=_next(seed, 1)),
     ]
 
 
@@ -291,3 +293,8 @@ def digits(*, image_size: ImageSize | None = None, seed: int | None = None) -> l
             seed=seed,
         )
     ]
+
+
+def _next(seed: int | None, place: int) -> int | None:
+    """Return a seed of a layer's own: with the same one, all mirrored pictures would be darker."""
+    return None if seed is None else 1000 * seed + place

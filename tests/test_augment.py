@@ -7,6 +7,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from keras import ops
 
 import keras_practical as kp
 from keras_practical import augment
@@ -153,3 +154,20 @@ def test_without_augmentation_of_a_classifier():
     assert not [layer for layer in plain.layers if type(layer).__name__.startswith("Random")]
     assert plain.count_params() == model.count_params()
     assert kp.transfer.summary(plain) == kp.transfer.summary(model)
+
+
+@pytest.mark.parametrize("name", ["light", "standard", "strong", "top_down"])
+def test_layers_of_a_preset_draw_independently(name):
+    images = np.zeros((300, 8, 8, 3), "float32")
+    geometry, color = getattr(augment, name)(seed=3)[:2]
+    flipped = ops.convert_to_numpy(geometry.get_random_transformation(images)["matrices"])[:, 0, 0]
+    for changes in color.get_random_transformation(images).values():
+        correlation = np.corrcoef(flipped, ops.convert_to_numpy(changes))[0, 1]
+        assert abs(correlation) < 0.2
+
+
+def test_without_augmentation_refuses_what_it_would_leave_inside():
+    inner = keras.Sequential([keras.Input((8, 8, 3)), augment.RandomColor(brightness=0.1)])
+    model = keras.Sequential([keras.Input((8, 8, 3)), inner, keras.layers.Flatten()])
+    with pytest.raises(ValueError, match=r"not in a model inside it\. Received: random_color"):
+        augment.without_augmentation(model)

@@ -200,3 +200,13 @@ def test_bad_arguments(arguments, message):
 def test_colours_of_grey_pictures_are_refused():
     with pytest.raises(ValueError, match="need pictures of three channels"):
         RandomColor(hue=0.1)(np.zeros((1, 4, 4, 1), "float32"), training=True)
+
+
+def test_contrast_in_logit_space_fills_its_range():
+    images = np.zeros((600, 2, 2, 3), "float32")
+    for given, low, high in ((0.2, 0.8, 1.25), ((0.9, 2.0), 0.9, 2.0)):
+        layer = RandomColor(contrast=given, space="logit", seed=0)
+        drawn = ops.convert_to_numpy(layer.get_random_transformation(images)["contrast"])
+        np.testing.assert_allclose([drawn.min(), drawn.max()], [low, high], atol=0.02)
+        again = RandomColor.from_config(layer.get_config())
+        assert again.contrast == layer.contrast

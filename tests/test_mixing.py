@@ -230,3 +230,11 @@ def test_whole_numbers_are_not_cut_off():
     mixed, partners, share = map(ops.convert_to_numpy, mixing._mix_by(mixing._layers[0], pixels))
     share = share[:, None, None, None]
     np.testing.assert_allclose(mixed, share * pixels + (1 - share) * pixels[partners], atol=1e-3)
+
+
+def test_run_that_goes_on_mixes_as_the_one_that_went_through():
+    whole, parts = model(), model()
+    fit(whole, BatchMixing(seed=2))
+    fit(parts, BatchMixing(seed=2), epochs=1)
+    fit(parts, BatchMixing(seed=2), epochs=2, initial_epoch=1)
+    np.testing.assert_array_equal(whole.get_weights()[0], parts.get_weights()[0])
