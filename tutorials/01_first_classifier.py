@@ -9,7 +9,7 @@
 # |---|---|
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); photos: `--data` |
 # | **Time** | 80 seconds on 2 CPU cores; 2,000 photos at 160 pixels: 3 minutes |
-# | **Result to expect** | transfer 97.3 ± 0.8 %, from scratch 93.9 ± 1.3 % (6 seeds) |
+# | **Result to expect** | transfer 97.2 ± 0.9 %, from scratch 93.8 ± 1.2 % (6 seeds) |
 #
 # Run it as it is, then on photos:
 #

@@ -7,7 +7,7 @@
 # | | |
 # |---|---|
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); photos: `--data` |
-# | **Time** | 8 minutes on 2 CPU cores |
+# | **Time** | 10 minutes on 2 CPU cores that had other work too |
 # | **Result to expect** | 5 digits of each class, 3 seeds: 88.3 ± 1.9 % as they are, 91.6 ± 2.3 % |
 # | | augmented, 92.4 ± 1.6 % augmented and mixed; with 80, 98.6 to 98.8 % each way |
 #
