@@ -28,6 +28,7 @@ parser.add_argument("--width", type=int, default=24)
 parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 128])
 parser.add_argument("--epochs", type=int, nargs="+", default=[40, 50, 15])
 parser.add_argument("--max-learning-rate", type=float, default=3e-3)
+parser.add_argument("--decay", type=float, default=3.0, help="of the peak from stage to stage")
 options = parser.parse_args()
 START = time.perf_counter()
 keras.utils.set_random_seed(options.seed)
@@ -75,7 +76,7 @@ for number, (size, epochs) in enumerate(zip(options.sizes, options.epochs, stric
     photos = load(size)
     if number:
         model = kp.resized(model, size)
-    peak = options.max_learning_rate / 3**number
+    peak = options.max_learning_rate / options.decay**number
     model.compile(keras.optimizers.AdamW(peak, weight_decay=0.05), loss, metrics=["accuracy"])
     callbacks = [kp.OneCycle(peak)]
     if not options.no_mixing:
@@ -83,7 +84,7 @@ for number, (size, epochs) in enumerate(zip(options.sizes, options.epochs, stric
     model.fit(photos.train, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=0)
     found = kp.evaluate(model, photos.validation, tta="flip", verbose=False)
     seconds = time.perf_counter() - START
-    print(f"{size} px, {epochs} epochs: {found.accuracy:.4f}, {seconds:.0f} s", flush=True)
+    print(f"{size} px, {epochs} epochs: {found.accuracy:.4f}, loss {found.loss:.4f}, {seconds:.0f} s", flush=True)
 plain = kp.evaluate(model, photos.validation, verbose=False)
 low, high = found.accuracy_interval
 print(

@@ -19,6 +19,7 @@ from keras_practical import (
 )
 from keras_practical.callbacks import OneCycle
 from keras_practical.data import ImageData, load_images
+from keras_practical.embeddings import Embeddings, embed
 from keras_practical.evaluate import Evaluation, evaluate, wilson_interval
 from keras_practical.images import read_image
 from keras_practical.index import ImageIndex, ImageRecord
@@ -29,6 +30,7 @@ from keras_practical.resizing import resized
 __version__ = "0.1.0"
 
 __all__ = [
+    "Embeddings",
     "Evaluation",
     "ImageData",
     "ImageIndex",
@@ -40,6 +42,7 @@ __all__ = [
     "backbones",
     "callbacks",
     "curves",
+    "embed",
     "evaluate",
     "find_lr",
     "load_images",

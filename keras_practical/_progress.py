@@ -16,27 +16,38 @@ def track(
     with progress_bar(description, total, show=show) as advance:
         for item in items:
             yield item
-            advance()
+            advance(1)
 
 
 @contextmanager
 def progress_bar(
-    description: str, total: int | None, *, show: bool
-) -> Iterator[Callable[[], None]]:
-    """Show a bar while the block runs; it's given a function to call at every step."""
+    description: str, total: int | None, *, show: bool, unit: str | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar while the block runs; it's given a function to call with each step's size.
+
+    With a `unit`, such as `"pictures"`, the bar says how many of them a second there are.
+    """
     from rich import get_console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class SpeedColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.0f} {unit}/s" if unit and task.speed else "")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        SpeedColumn(),
         TimeRemainingColumn(),
     )
     console = get_console()
@@ -44,4 +55,4 @@ def progress_bar(
     hidden = not show or not (console.is_terminal or console.is_jupyter)
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(description, total=total)
-        yield lambda: progress.advance(task)
+        yield lambda count: progress.advance(task, count)

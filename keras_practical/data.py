@@ -21,12 +21,12 @@ from keras_practical._validation import (
 )
 from keras_practical.images import Header
 from keras_practical.index import ImageIndex, ImageRecord
-from keras_practical.pixels import EpochOrder, PixelStore
+from keras_practical.pixels import EpochOrder, PixelSource, PixelStore
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["ImageData", "load_images"]
+__all__ = ["ImageData", "dataset_of", "load_images"]
 
 _FILE_SIZE = 224
 # Decoded once and kept, 5,000 photos of 224 x 224 take 0.75 GB; above this the default is to
@@ -174,11 +174,9 @@ def load_images(
         headers = store.decode_all(cache_dir if mode == "disk" else None, verbose=verbose)
     index = _index(listing, splits, headers)
     _report_problems(index, on_error)
-    train, validation, test = (_dataset(index, split, store, batch_size, seed) for split in _SPLITS)
+    parts = [_source(index, split, store, batch_size, seed) for split in _SPLITS]
     data = ImageData(
-        train,
-        validation,
-        test,
+        *(part and dataset_of(part) for part in parts),
         class_names=listing.class_names,
         index=index,
         image_size=size,
@@ -313,31 +311,39 @@ def _report_problems(index: ImageIndex, on_error: str) -> None:
             )
 
 
-def _dataset(
+def _source(
     index: ImageIndex, split: str, store: PixelStore, batch_size: int, seed: int
-) -> tf.data.Dataset | None:
-    rows = np.array(
-        [
-            position
-            for position, record in enumerate(index)
-            if record.split == split and record.problem is None
-        ],
-        "int64",
-    )
+) -> PixelSource | None:
+    """Return the usable pictures of a split, `None` if there are none."""
+    usable = [r.split == split and r.problem is None for r in index]
+    rows = np.flatnonzero(usable)
     if not len(rows):
         return None
+    records = index.split(split)
+    return PixelSource(
+        store,
+        rows,
+        np.array([record.label for record in records], "int64"),
+        records,
+        index.class_names,
+        batch_size,
+        EpochOrder(len(rows), seed) if split == "train" else None,
+    )
+
+
+def dataset_of(source: PixelSource) -> tf.data.Dataset:
+    """Return the data set that reads a source, batch by batch."""
     import tensorflow as tf
 
-    labels = np.array([record.label for record in index], "int64")
-    training = split == "train"
+    store, order = source.store, source.order
 
     def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        positions = rows[batch]
-        if training:
-            images, positions = store.read_filled(positions, rows)
+        places = batch
+        if order is not None:
+            images, places = source.read_filled(batch)
         else:
-            images, _ = store.read(positions)
-        return images, labels[positions]
+            images, _ = store.read(source.rows[batch])
+        return images, source.labels[places]
 
     def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, batch_labels = tf.numpy_function(
@@ -347,19 +353,19 @@ def _dataset(
         batch_labels.set_shape((None,))
         return tf.cast(images, tf.float32), batch_labels
 
-    order = tf.data.Dataset.range(len(rows))
-    if training:
-        epochs = EpochOrder(len(rows), seed)
+    places = tf.data.Dataset.range(len(source))
+    if order is not None:
         # Each iterator draws its order once, when it starts.
-        order = tf.data.Dataset.range(1).map(
-            lambda _: tf.ensure_shape(tf.numpy_function(epochs.draw, [], tf.int64), [None])
+        places = tf.data.Dataset.range(1).map(
+            lambda _: tf.ensure_shape(tf.numpy_function(order.draw, [], tf.int64), [None])
         )
-        order = order.unbatch().apply(tf.data.experimental.assert_cardinality(len(rows)))
-    dataset = order.batch(batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+        places = places.unbatch().apply(tf.data.experimental.assert_cardinality(len(source)))
+    dataset = places.batch(source.batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    dataset.class_names = list(index.class_names)  # As Keras's own folder loader does.
-    if training:
-        dataset.epoch_order = epochs
+    dataset.class_names = list(source.class_names)  # As Keras's own folder loader does.
+    dataset.source = source
+    if order is not None:
+        dataset.epoch_order = order
     return dataset
 
 

@@ -299,7 +299,7 @@ class _Ramp(keras.callbacks.Callback):
         schedule: SegmentSchedule,
         losses: np.ndarray,
         stop_factor: float,
-        advance: Callable[[], None],
+        advance: Callable[[int], None],
     ) -> None:
         super().__init__()
         self.schedule = schedule
@@ -317,7 +317,7 @@ class _Ramp(keras.callbacks.Callback):
             )
         self.losses[self._step] = float(logs["loss"])
         self._step += 1
-        self._advance()
+        self._advance(1)
         if keras.backend.backend() == "jax":
             self.model.jax_state_sync()
         # What Keras reports is the mean since the last reset.

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from keras_practical._progress import track
 from keras_practical.images import Header, decode, inspect, readable_formats
+from keras_practical.index import ImageRecord
 
-__all__ = ["EpochOrder", "PixelStore"]
+__all__ = ["EpochOrder", "PixelSource", "PixelStore"]
 
 # Handing a small picture to a thread costs a fifth of decoding it.
 _CHUNK = 4
@@ -35,9 +36,6 @@ class PixelStore:
         size: `(height, width)` in pixels.
         aspect: `"crop"`, `"pad"` or `"stretch"`, as in `read_image`.
         color_mode: `"rgb"` or `"grayscale"`.
-
-    Raises:
-        ValueError: From `read_filled`, if not one picture can be read any more.
 
     Example:
 
@@ -124,29 +122,20 @@ class PixelStore:
                 images[row], readable[row] = pixels, True
         return images, readable
 
-    def read_filled(
-        self, positions: np.ndarray, others: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pictures at `positions`, and the positions that they really are of.
-
-        A readable picture stands in for each that can't be read: one of the same batch or, if there
-        is none, one of `others`. So batches keep their size and an epoch its number of steps, on
-        which schedules rely.
-        """
-        images, readable = self.read(positions)
-        if readable.all():
-            return images, positions
-        positions = np.array(positions)
-        gaps, whole = np.flatnonzero(~readable), np.flatnonzero(readable)
-        if len(whole):
-            fillers = np.resize(whole, len(gaps))
-            images[gaps], positions[gaps] = images[fillers], positions[fillers]
-            return images, positions
-        for other in others:
-            image, readable = self.read([other])
-            if readable[0]:
-                return np.repeat(image, len(positions), 0), np.full(len(positions), other)
-        raise ValueError("Not one of the training pictures can be read any more.")
+    def content_hash(self, positions: Sequence[int] | np.ndarray) -> str:
+        """Return a hash of the pictures at `positions`, in order, and of how they are read."""
+        settings = (1, self.shape, self._aspect, readable_formats())
+        digest = hashlib.sha256(repr(settings).encode())
+        for position in positions:
+            picture = self._pictures[position]
+            if isinstance(picture, str | Path):
+                # A file that is gone by now reads as one that can't be read.
+                picture = Path(picture).read_bytes() if Path(picture).is_file() else b""
+            elif isinstance(picture, np.ndarray):
+                digest.update(repr((picture.shape, str(picture.dtype))).encode())
+                picture = np.ascontiguousarray(picture).tobytes()
+            digest.update(hashlib.sha256(picture).digest())
+        return digest.hexdigest()
 
     def _decode(self, picture: Any) -> tuple[np.ndarray | None, Header]:
         return decode(picture, self._size, self._aspect, self._color_mode)
@@ -210,6 +199,79 @@ class PixelStore:
             warnings.warn(f"Left out {name}: {header.problem}.", stacklevel=2)
 
 
+@dataclass(frozen=True)
+class PixelSource:
+    """What stands behind a data set of `load_images`, to reach its pictures out of their turn.
+
+    Found as the data set's attribute `source`.
+
+    Attributes:
+        store: All pictures of the listing.
+        rows: Where in `store` this data set's pictures are, int64 of shape `(n,)`.
+        labels: Their classes, int64 of shape `(n,)`.
+        records: What is known of each of them.
+        class_names: One name a class.
+        batch_size: Pictures a batch.
+        order: Draws the order of each epoch; `None` for a data set that isn't shuffled.
+
+    Raises:
+        ValueError: From `read_filled`, if not one picture can be read any more.
+
+    Example:
+
+    >>> store = PixelStore([np.zeros((8, 8), "uint8")] * 2, (4, 4), aspect="crop", color_mode="rgb")
+    >>> records = ImageRecord("a", 0), ImageRecord("b", 1)
+    >>> source = PixelSource(store, np.arange(2), np.arange(2), records, ("x", "y"), 32)
+    >>> source.take([1]).records[0].name
+    'b'
+    """
+
+    store: PixelStore
+    rows: np.ndarray
+    labels: np.ndarray
+    records: tuple[ImageRecord, ...]
+    class_names: tuple[str, ...]
+    batch_size: int
+    order: EpochOrder | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, places: Sequence[int] | np.ndarray) -> PixelSource:
+        """Return a source of the pictures at `places` only, in that order."""
+        places = np.asarray(places, "int64")
+        order = self.order and EpochOrder(len(places), self.order.seed)
+        return replace(
+            self,
+            rows=self.rows[places],
+            labels=self.labels[places],
+            records=tuple(self.records[place] for place in places),
+            order=order,
+        )
+
+    def read_filled(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pictures at `places`, and the places that they really are of.
+
+        A readable picture stands in for each that can't be read: one of the same batch or, if there
+        is none, any other. So batches keep their size and an epoch its number of steps, on which
+        schedules rely.
+        """
+        images, readable = self.store.read(self.rows[places])
+        if readable.all():
+            return images, places
+        places = np.array(places)
+        gaps, whole = np.flatnonzero(~readable), np.flatnonzero(readable)
+        if len(whole):
+            fillers = np.resize(whole, len(gaps))
+            images[gaps], places[gaps] = images[fillers], places[fillers]
+            return images, places
+        for other, row in enumerate(self.rows):
+            image, readable = self.store.read([row])
+            if readable[0]:
+                return np.repeat(image, len(places), 0), np.full(len(places), other)
+        raise ValueError("Not one of the training pictures can be read any more.")
+
+
 class EpochOrder:
     """A new order of the pictures for each epoch, the same on every machine.
 
@@ -233,6 +295,11 @@ class EpochOrder:
         self._count = count
         self._seed = seed
         self._epoch = 0
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        return self._seed
 
     @property
     def epoch(self) -> int:

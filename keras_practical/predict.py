@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_practical._batches import batches_of, pad
 from keras_practical._progress import track
 from keras_practical._validation import check_between, check_choice, check_count
 
@@ -162,50 +163,16 @@ def _predict_batches(
     check_count("batch_size", batch_size)
     outputs, labels = [], []
     full = 0
-    batches, count = _batches(data, batch_size)
+    batches, count = batches_of(data, batch_size)
     for batch, batch_labels in track(batches, "Predicting", count, show=verbose):
         size = len(batch_labels)
         full = max(full, size)
-        # A last batch of another size would make the backend compile the model again.
-        outputs.append(predict(_pad(batch, full))[:size])
+        outputs.append(predict(pad(batch, full))[:size])
         labels.append(np.asarray(batch_labels))
     if not outputs:
         raise ValueError("`data` has no examples.")
     probabilities = np.concatenate(outputs)
     return probabilities, _integer_labels(np.concatenate(labels), probabilities.shape[1])
-
-
-def _batches(data: Any, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], int | None]:
-    """Return an iterator over `(inputs, labels)` batches of arrays, and how many there are."""
-    if isinstance(data, tuple | list):
-        if len(data) != 2:
-            raise ValueError(
-                f"`data` must be a pair (inputs, labels). Received: {len(data)} elements"
-            )
-        inputs, labels = (np.asarray(part) for part in data)
-        starts = range(0, len(labels), batch_size)
-        pairs = ((inputs[i : i + batch_size], labels[i : i + batch_size]) for i in starts)
-        return pairs, len(starts)
-    if isinstance(data, keras.utils.PyDataset):
-        return ((data[i][0], data[i][1]) for i in range(len(data))), len(data)
-    cardinality = getattr(data, "cardinality", None)
-    count = int(cardinality()) if cardinality else -1
-    return ((_array(batch[0]), _array(batch[1])) for batch in data), count if count >= 0 else None
-
-
-def _array(value: Any) -> Any:
-    """Return numpy arrays, also inside a dictionary or a list of inputs."""
-    return keras.tree.map_structure(np.asarray, value)
-
-
-def _pad(batch: Any, size: int) -> Any:
-    """Repeat the last example of a short batch until it has `size`."""
-
-    def pad(values: np.ndarray) -> np.ndarray:
-        missing = size - len(values)
-        return np.concatenate([values, np.repeat(values[-1:], missing, 0)]) if missing else values
-
-    return keras.tree.map_structure(pad, batch)
 
 
 def _probabilities(outputs: Any, from_logits: bool) -> np.ndarray:

@@ -21,6 +21,7 @@ from keras_practical._validation import (
 from keras_practical.callbacks import OneCycle
 from keras_practical.curves import geometric_multipliers
 from keras_practical.freezing import freeze_to, groups, summary, unfreeze
+from keras_practical.head_training import HeadTraining, head_training
 from keras_practical.losses import SmoothedSparseCategoricalCrossentropy
 from keras_practical.lr_finder import LRFinderResult, find_lr
 from keras_practical.optimizers import scale_learning_rates
@@ -206,6 +207,8 @@ def fine_tune(
     frozen_learning_rate: float | None = None,
     backbone_multiplier: float = 0.01,
     train_batch_norm: bool = False,
+    copies: int | None = None,
+    cache_dir: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> keras.callbacks.History:
@@ -217,6 +220,10 @@ def fine_tune(
     hold the most general features, most slowly. Each phase starts a fresh optimizer of the kind
     and configuration that the model was compiled with; loss and metrics stay. In plain Keras this
     is two rounds of setting `trainable`, compiling and `fit`, at one learning rate for all layers.
+
+    The frozen backbone sees each picture once, not once an epoch, where that gives the same
+    result: with data of `load_images` or arrays and without random layers before the head. Then
+    many frozen epochs cost hardly more than one. What is done is said.
 
     Ctrl-C leaves a usable model, with the weights so far and its optimizer's own learning rate.
 
@@ -237,7 +244,12 @@ def fine_tune(
         backbone_multiplier: Learning rate of the backbone's last layer group in the second phase,
             as a part of the head's, > 0. It falls geometrically to a tenth of that for the first.
         train_batch_norm: As in `freeze_to`.
-        callbacks: Keras callbacks for both phases; they see the epochs counted through.
+        copies: For a model with augmentation inside: `embed` each training picture and so many
+            augmented views of it, >= 1, for the first phase; each epoch takes one of them. 0 never
+            embeds. Default: embed where the result is the same.
+        cache_dir: As in `embed`.
+        callbacks: Keras callbacks for both phases; they see the epochs counted through. Other ones
+            than Keras's that only look at the epochs' numbers make the backbone run each epoch.
         verbose: As in `fit`; 0 also silences the lines that say what each phase does.
 
     Returns:
@@ -276,8 +288,6 @@ def fine_tune(
     history = keras.callbacks.History()
     history.set_model(model)
     history.epoch = []
-    arrays = isinstance(train, tuple)
-    order = [SetEpoch(train)] if hasattr(train, "epoch_order") else []
 
     def prepare(multipliers: Sequence[float]) -> None:
         # A copy, because a loss-scaling optimizer empties the description it is made from.
@@ -286,25 +296,35 @@ def fine_tune(
             variables = [[v for layer in group for v in layer.variables] for group in groups(model)]
             scale_learning_rates(model.optimizer, variables, multipliers)
 
-    def search(default: float) -> float:
-        result = find_lr(model, train, verbose=False)
+    def search(trained: keras.Model, data: Any, default: float) -> float:
+        result = find_lr(trained, data, verbose=False)
         rate, reason = _supported_rate(result, default)
         if verbose:
             print(f"fine_tune: learning rate {rate:.2g}: {reason} ({result!r})")
         return rate
 
-    def run(first_epoch: int, epochs: int, peak: float, multipliers: Sequence[float]) -> None:
+    def run(
+        trained: keras.Model,
+        data: Any,
+        held_out: Any,
+        *,
+        epochs: range,
+        peak: float,
+        multipliers: Sequence[float],
+    ) -> None:
         if verbose:
-            print(_announcement(model, epochs, peak, multipliers))
-        cycle = OneCycle(peak, start_epoch=first_epoch)
+            print(_announcement(model, len(epochs), peak, multipliers))
+        cycle = OneCycle(peak, start_epoch=epochs.start)
+        order = [SetEpoch(data)] if hasattr(data, "epoch_order") else []
+        arrays = isinstance(data, tuple)
         try:
-            done = model.fit(
-                *(train if arrays else (train,)),
+            done = trained.fit(
+                *(data if arrays else (data,)),
                 # Keras warns of every data set that it is told to shuffle and can't.
-                shuffle=arrays or isinstance(train, keras.utils.PyDataset),
-                validation_data=validation_data,
-                initial_epoch=first_epoch,
-                epochs=first_epoch + epochs,
+                shuffle=arrays or (isinstance(data, keras.utils.PyDataset) and not order),
+                validation_data=held_out,
+                initial_epoch=epochs.start,
+                epochs=epochs.stop,
                 callbacks=[*callbacks, *order, cycle],
                 verbose=verbose,
             )
@@ -318,19 +338,46 @@ def fine_tune(
     if frozen_epochs:
         freeze_to(model, -1)
         prepare([1.0])
+        embedded = head_training(
+            model,
+            train,
+            validation_data=validation_data,
+            callbacks=callbacks,
+            copies=copies,
+            cache_dir=cache_dir,
+            verbose=bool(verbose),
+        )
+        phase: tuple[Any, ...] = (model, train, validation_data)
+        if isinstance(embedded, HeadTraining):
+            phase = (embedded.head, embedded.train, embedded.validation_data)
+        if verbose:
+            print(_frozen_announcement(embedded))
         frozen_peak = frozen_learning_rate
         if frozen_peak is None:
-            frozen_peak = search(1e-2) if peak is None else 10 * peak
+            frozen_peak = search(*phase[:2], 1e-2) if peak is None else 10 * peak
             peak = frozen_peak / 10
-        run(0, frozen_epochs, frozen_peak, [1.0])
+        try:
+            run(*phase, epochs=range(frozen_epochs), peak=frozen_peak, multipliers=[1.0])
+        finally:
+            if isinstance(embedded, HeadTraining):
+                embedded.finish(model)
     if epochs and not model.stop_training:
         unfreeze(model, train_batch_norm=train_batch_norm)
         multipliers = _multipliers(model, backbone_multiplier)
         prepare(multipliers)
         if peak is None:
-            peak = search(1e-3)
-        run(frozen_epochs, epochs, peak, multipliers)
+            peak = search(model, train, 1e-3)
+        all_epochs = range(frozen_epochs, frozen_epochs + epochs)
+        run(
+            model, train, validation_data, epochs=all_epochs, peak=peak, multipliers=multipliers
+        )
     return history
+
+
+def _frozen_announcement(embedded: HeadTraining | str) -> str:
+    if isinstance(embedded, HeadTraining):
+        return "fine_tune: the head trains on features that were computed once"
+    return f"fine_tune: the frozen backbone runs in each epoch ({embedded})"
 
 
 def _supported_rate(result: LRFinderResult, default: float) -> tuple[float, str]:

@@ -191,7 +191,13 @@ def test_fine_tune_auto_takes_the_finders_rate_and_says_so(capsys):
     images, labels = tiny_data(n=96)
     found = find_lr(model, (images, labels), verbose=False).learning_rate
     history = transfer.fine_tune(
-        model, (images, labels), frozen_epochs=1, epochs=1, max_learning_rate="auto", verbose=2
+        model,
+        (images, labels),
+        frozen_epochs=1,
+        epochs=1,
+        max_learning_rate="auto",
+        copies=0,
+        verbose=2,
     )
     out = capsys.readouterr().out
     rate = float(re.search("learning rate ([^:]+): the finder's valley", out)[1])
@@ -304,11 +310,12 @@ def test_fine_tune_learns():
 def test_fine_tune_says_what_it_does(capsys):
     transfer.fine_tune(tiny_classifier(), tiny_data(), frozen_epochs=1, epochs=1, verbose=2)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fine_tune")]
-    assert lines[0] == (
+    assert lines[0] == "fine_tune: the head trains on features that were computed once"
+    assert lines[1] == (
         "fine_tune: 1 epoch of the head, 21 of 535 parameters (2 BatchNormalization layers stay "
         "in inference mode), one cycle up to 0.01"
     )
-    assert lines[1].endswith("one cycle up to 0.001 for the head, 1e-06 for the earliest layers")
+    assert lines[2].endswith("one cycle up to 0.001 for the head, 1e-06 for the earliest layers")
 
 
 @pytest.mark.parametrize(

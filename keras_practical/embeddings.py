@@ -1,0 +1,259 @@
+"""Features of pictures, computed once: training a head on them then takes seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_practical._fingerprint import layers_fingerprint, model_fingerprint
+from keras_practical._progress import progress_bar
+from keras_practical._validation import check_count
+from keras_practical.feature_files import FeatureFile
+from keras_practical.feature_networks import FeatureNetwork, feature_model
+from keras_practical.index import ImageRecord
+from keras_practical.picture_pieces import PIECE, pieces_of
+
+__all__ = ["Embeddings", "embed"]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Features of pictures with their labels, in order.
+
+    Attributes:
+        features: float32 of shape `(n, size)`, of the pictures as they are.
+        labels: Integer labels of shape `(n,)`.
+        index: One `ImageRecord` a picture; for data that isn't from `load_images`, named by place.
+        class_names: One name a class.
+        views: float32 of shape `(copies, n, size)`, of augmented views of the pictures; of
+            shape `(0, n, size)` without augmentation.
+        computed: How many pictures went through the network for this; the others were in the
+            cache.
+
+    Example:
+
+    >>> records = tuple(ImageRecord(name, 0) for name in "ab")
+    >>> found = Embeddings(np.ones((2, 3)), np.array([0, 1]), records, ("x", "y"))
+    >>> len(found), found.take([1]).labels.tolist()
+    (2, [1])
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    index: tuple[ImageRecord, ...]
+    class_names: tuple[str, ...]
+    views: np.ndarray | None = None
+    computed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, places: Sequence[int] | np.ndarray) -> Embeddings:
+        """Return the embeddings of the pictures at `places` only, in that order."""
+        places = np.asarray(places)
+        return replace(
+            self,
+            features=self.features[places],
+            labels=self.labels[places],
+            index=tuple(self.index[place] for place in places),
+            views=None if self.views is None else self.views[:, places],
+        )
+
+    def all_views(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features of the pictures and of their views, one below the other, and labels."""
+        if self.views is None or not len(self.views):
+            return self.features, self.labels
+        stacked = np.concatenate([self.features, *self.views])
+        return stacked, np.tile(self.labels, 1 + len(self.views))
+
+
+def embed(
+    model: str | keras.Model,
+    data: Any,
+    *,
+    augmentation: Any = None,
+    copies: int = 1,
+    seed: int = 0,
+    batch_size: int | None = None,
+    cache_dir: str | Path | None = None,
+    mixed_precision: bool | None = None,
+    verbose: bool = True,
+) -> Embeddings:
+    """Compute what a network sees in each picture, once, to train on it many times.
+
+    Use it because the backbone's pass over the pictures is nearly all the cost of transfer
+    learning, and with a frozen backbone it's the same in every epoch. In plain Keras one calls
+    `predict` on the backbone, and must see to it that labels and pictures keep their order.
+
+    Args:
+        model: A name in `keras_practical.backbones.BACKBONES`, with its ImageNet weights and
+            preprocessing; or a `keras.Model`. A classifier, whose last activation is softmax or
+            sigmoid, gives the vectors that its head gets; any other model its output. Feature maps
+            are averaged over the picture.
+        data: A data set of `load_images`, in the order of its index also where `fit` gets it
+            shuffled; any other `tf.data.Dataset` or `PyDataset` of `(images, labels)` batches, in
+            its own order; or one `(images, labels)` pair of arrays.
+        augmentation: A Keras layer, or a list of them, for `views`.
+        copies: Augmented views of each picture, >= 1; without `augmentation` there are none.
+        seed: Whole number >= 0; decides what the augmentation draws.
+        batch_size: Pictures at a time. Default: as many as fit into memory, at most 64.
+        cache_dir: Folder for what was computed: another run with the very same pictures, weights,
+            settings and seed finds it there, one that was killed goes on where it was, and what is
+            damaged is computed again. The features are then mapped from the file instead of taking
+            memory. Default: no file.
+        mixed_precision: Whether to compute in half precision (the result is float32). Default: on
+            a GPU.
+        verbose: Whether to show progress and say what was done.
+
+    Returns:
+        `Embeddings` with `features`, `labels` and `index`, aligned.
+
+    Raises:
+        ValueError: An argument is out of range, there are no pictures, the model's output can't be
+            averaged to a vector, or with `cache_dir` the data set isn't the same each time.
+
+    Example:
+
+    >>> from keras_practical import load_images
+    >>> digits = load_images("digits", verbose=False)
+    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3)])
+    >>> found = embed(network, digits.train, verbose=False)
+    >>> found.features.shape, found.labels.shape, found.index[0].split
+    ((1438, 5), (1438,), 'train')
+
+    Reference:
+        Donahue et al., *DeCAF: A Deep Convolutional Activation Feature for Generic Visual
+        Recognition* (2013), arXiv 1310.1531.
+    """
+    check_count("copies", copies)
+    check_count("seed", seed, minimum=0)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    started = time.perf_counter()
+    layers = _as_list(augmentation)
+    pictures = pieces_of(data, repeatable=cache_dir is not None)
+    body = feature_model(model, pictures.shape)
+    half = _has_gpu() if mixed_precision is None else mixed_precision
+    network = FeatureNetwork(body, batch_size, half)
+    views = [_Augmentation([], (seed,))]
+    views += [_Augmentation(layers, (seed, copy)) for copy in range(copies if layers else 0)]
+    store: _Memory | FeatureFile = _Memory(len(views))
+    if cache_dir is not None:
+        settings = (model_fingerprint(body), layers_fingerprint(layers), seed, half)
+        key = hashlib.sha256(repr((settings, pictures.content)).encode()).hexdigest()[:24]
+        shape = (len(views), pictures.count or 0, body.output_shape[-1])
+        store = FeatureFile(cache_dir, key, shape, piece=PIECE)
+    total = None if pictures.count is None else pictures.count * len(views)
+    computed, labels = 0, []
+    with (
+        store if isinstance(store, FeatureFile) else nullcontext(),
+        progress_bar("Embedding", total, show=verbose, unit="pictures") as advance,
+    ):
+
+        def needed(piece: int) -> list[int]:
+            return [view for view in range(len(views)) if store.needs(piece, view)]
+
+        for piece, images, piece_labels in pictures.pieces(lambda piece: bool(needed(piece))):
+            labels.append(piece_labels)
+            for view in needed(piece):
+                store.write(piece, view, network(views[view](images, piece)))
+                computed += len(images)
+                advance(len(images))
+        features, unreadable = store.read(), store.nan_rows
+    found = Embeddings(
+        features[0],
+        labels := _plain_labels(np.concatenate(labels)),
+        tuple(pictures.record(place, _class_of(label)) for place, label in enumerate(labels)),
+        pictures.class_names or _numbered(labels),
+        features[1:],
+        computed,
+    )
+    if unreadable:
+        found = found.take([place for place in range(len(found)) if place not in unreadable])
+    if verbose:
+        print(_announcement(found, body.name, time.perf_counter() - started))
+    return found
+
+
+def _as_list(augmentation: Any) -> list[Any]:
+    if augmentation is None:
+        return []
+    return list(augmentation) if isinstance(augmentation, list | tuple) else [augmentation]
+
+
+class _Augmentation:
+    """Copies of layers that draw the same for the same piece, whatever was drawn before.
+
+    So a run that was killed goes on with the very same pictures.
+    """
+
+    def __init__(self, layers: Sequence[Any], seeds: tuple[int, ...]) -> None:
+        self._layers = [type(layer).from_config(layer.get_config()) for layer in layers]
+        self._seeds = seeds
+
+    def __call__(self, images: np.ndarray, piece: int) -> np.ndarray:
+        view: Any = images
+        for place, layer in enumerate(self._layers):
+            generators = [g for part in layer._flatten_layers() for g in part._seed_generators]
+            for number, generator in enumerate(generators):
+                draw = np.random.SeedSequence((*self._seeds, piece, place, number))
+                generator.state.assign(draw.generate_state(2))
+            view = layer(view, training=True)
+        return np.asarray(view)
+
+
+class _Memory:
+    """What `FeatureFile` does, without a file and for any number of pictures."""
+
+    def __init__(self, views: int) -> None:
+        self._parts: list[list[np.ndarray]] = [[] for _ in range(views)]
+
+    def needs(self, piece: int, view: int) -> bool:
+        return True
+
+    def write(self, piece: int, view: int, values: np.ndarray) -> None:
+        self._parts[view].append(values)
+
+    def read(self) -> np.ndarray:
+        return np.stack([np.concatenate(part) for part in self._parts])
+
+    @property
+    def nan_rows(self) -> set[int]:
+        return set(np.flatnonzero(np.isnan(np.concatenate([p[:, 0] for p in self._parts[0]]))))
+
+
+def _has_gpu() -> bool:
+    return bool(keras.distribution.list_devices("gpu"))
+
+
+def _plain_labels(labels: np.ndarray) -> np.ndarray:
+    """Return labels of shape `(n,)`, or as they are if there are several in a row."""
+    return labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+
+
+def _class_of(label: Any) -> int:
+    return int(np.argmax(label)) if np.ndim(label) else int(label)
+
+
+def _numbered(labels: np.ndarray) -> tuple[str, ...]:
+    count = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+    return tuple(str(number) for number in range(count))
+
+
+def _announcement(found: Embeddings, name: str, seconds: float) -> str:
+    views = f" and {len(found.views)} views of each" if len(found.views) else ""
+    total = len(found) * (1 + len(found.views))
+    cached = "" if found.computed >= total else f", {total - found.computed:,} from the cache"
+    speed = f" ({found.computed / seconds:.0f} a second)" if found.computed else ""
+    return (
+        f"embed: {len(found):,} pictures{views}, {found.features.shape[1]:,} features each by "
+        f"{name}, {seconds:.1f} s{speed}{cached}"
+    )

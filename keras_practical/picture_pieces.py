@@ -1,0 +1,237 @@
+"""Any data set of pictures as pieces of equal size, in an order that doesn't change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_practical._batches import batches_of
+from keras_practical.index import ImageRecord
+from keras_practical.pixels import PixelSource
+
+__all__ = ["ArrayPieces", "SourcePieces", "StreamPieces", "pieces_of"]
+
+PIECE = 256
+Piece = tuple[int, np.ndarray, np.ndarray]
+# Pictures that a thread reads in one go.
+_CHUNK = 8
+
+
+def pieces_of(data: Any, *, repeatable: bool) -> ArrayPieces | SourcePieces | StreamPieces:
+    """Return the reader for a kind of data.
+
+    Args:
+        data: As in `embed`.
+        repeatable: Whether the data must be read twice, once to know them again.
+
+    Returns:
+        A reader with `shape` (of one picture), `count` (`None` if unknown), `content` (a hash),
+        `class_names` (`None` if unknown), `pieces` and `record`.
+
+    Raises:
+        ValueError: There are no pictures, or they aren't of one shape
+            `(height, width, channels)`.
+
+    Example:
+
+    >>> reader = pieces_of((np.zeros((300, 8, 8, 3)), np.zeros(300, int)), repeatable=False)
+    >>> [(number, len(images)) for number, images, labels in reader.pieces(lambda number: True)]
+    [(0, 256), (1, 44)]
+    """
+    reader: ArrayPieces | SourcePieces | StreamPieces
+    source = getattr(data, "source", None)
+    if isinstance(source, PixelSource):
+        reader = SourcePieces(source)
+    elif isinstance(data, tuple | list):
+        batches_of(data, 1)  # Checks that it is a pair.
+        reader = ArrayPieces(*data)
+    else:
+        reader = StreamPieces(data, repeatable=repeatable)
+    if not reader.count and reader.count is not None:
+        raise ValueError("`data` has no pictures.")
+    return reader
+
+
+class ArrayPieces:
+    """Pieces of a pair of arrays.
+
+    Args:
+        images: Pictures of shape `(n, height, width, channels)`.
+        labels: One label each.
+
+    Raises:
+        ValueError: The shapes are wrong.
+
+    Example:
+
+    >>> ArrayPieces(np.zeros((2, 8, 8, 3)), [0, 1]).record(1, 1).name
+    'images[1]'
+    """
+
+    class_names: tuple[str, ...] | None = None
+
+    def __init__(self, images: Any, labels: Any) -> None:
+        self._images, self._labels = np.asarray(images), np.asarray(labels)
+        if self._images.ndim != 4 or len(self._images) != len(self._labels):
+            raise ValueError(
+                "Pictures must be of shape (n, height, width, channels), with a label for each. "
+                f"Received: shapes {self._images.shape} and {self._labels.shape}"
+            )
+        self.count: int | None = len(self._images)
+        self.shape = self._images.shape[1:]
+
+    @property
+    def content(self) -> str:
+        """A hash of all pictures."""
+        return _hash(self._images)
+
+    def pieces(self, wanted: Callable[[int], bool]) -> Iterator[Piece]:
+        """Yield the number, pictures and labels of each piece; no pictures if it isn't wanted."""
+        for number, start in enumerate(range(0, len(self._images), PIECE)):
+            rows = slice(start, start + PIECE)
+            yield number, self._images[rows] if wanted(number) else [], self._labels[rows]
+
+    def record(self, place: int, label: int) -> ImageRecord:
+        """Return what is known of a picture."""
+        return ImageRecord(f"images[{place}]", label)
+
+
+class SourcePieces:
+    """Pieces of a data set of `load_images`, in the order of its index.
+
+    Args:
+        source: The data set's `source`.
+
+    Example:
+
+    >>> from keras_practical import load_images
+    >>> reader = SourcePieces(load_images("digits", verbose=False).train.source)
+    >>> reader.count, reader.shape
+    (1438, (8, 8, 3))
+    """
+
+    def __init__(self, source: PixelSource) -> None:
+        self._source = source
+        self.count: int | None = len(source)
+        self.shape = source.store.shape
+        self.class_names: tuple[str, ...] | None = source.class_names
+
+    @property
+    def content(self) -> str:
+        """A hash of all files."""
+        return self._source.store.content_hash(self._source.rows)
+
+    def pieces(self, wanted: Callable[[int], bool]) -> Iterator[Piece]:
+        """Yield as `ArrayPieces.pieces` does; NaN stands for what can't be read."""
+        source = self._source
+        starts = range(0, len(source), PIECE)
+        # While the network works on a piece, threads read the next.
+        with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as ahead:
+            coming = [
+                ahead.submit(self._read, readers, source.rows[start : start + PIECE])
+                if wanted(number)
+                else None
+                for number, start in enumerate(starts[:1])
+            ]
+            for number, start in enumerate(starts):
+                following = start + PIECE
+                reading = coming.pop()
+                coming.append(
+                    ahead.submit(self._read, readers, source.rows[following : following + PIECE])
+                    if following < len(source) and wanted(number + 1)
+                    else None
+                )
+                images = [] if reading is None else reading.result()
+                yield number, images, source.labels[start : start + PIECE]
+
+    def record(self, place: int, label: int) -> ImageRecord:
+        """Return what is known of a picture."""
+        return self._source.records[place]
+
+    def _read(self, readers: ThreadPoolExecutor, rows: np.ndarray) -> np.ndarray:
+        store = self._source.store
+        chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+        images, readable = zip(*readers.map(store.read, chunks), strict=True)
+        found = np.concatenate(images).astype("float32")
+        found[~np.concatenate(readable)] = np.nan
+        return found
+
+
+class StreamPieces:
+    """Pieces of a `tf.data.Dataset` or `PyDataset`, in its own order.
+
+    Args:
+        data: Batches of `(images, labels)`.
+        repeatable: Whether to read everything once beforehand, for `count` and `content`.
+
+    Raises:
+        ValueError: There are no pictures, or the second reading differs from the first.
+
+    Example:
+
+    >>> reader = StreamPieces([(np.zeros((2, 8, 8, 3)), np.zeros(2, int))], repeatable=True)
+    >>> reader.count
+    2
+    """
+
+    def __init__(self, data: Any, *, repeatable: bool) -> None:
+        self._data = data
+        names = getattr(data, "class_names", None)
+        self.class_names: tuple[str, ...] | None = tuple(names) if names else None
+        first = next(iter(batches_of(data, PIECE)[0]), None)
+        if first is None or np.ndim(first[0]) != 4:
+            raise ValueError(
+                "`data` must yield batches of pictures (batch, height, width, channels) and "
+                f"labels. Received: {'nothing' if first is None else np.shape(first[0])}"
+            )
+        self.shape = np.shape(first[0])[1:]
+        self.count: int | None = None
+        self._hashes: list[str] | None = None
+        if repeatable:
+            read = [(_hash(images), len(labels)) for _, images, labels in self._regrouped()]
+            self._hashes = [digest for digest, _ in read]
+            self.count = sum(size for _, size in read)
+
+    @property
+    def content(self) -> str:
+        """A hash of all pictures."""
+        return hashlib.sha256(repr(self._hashes).encode()).hexdigest()
+
+    def pieces(self, wanted: Callable[[int], bool]) -> Iterator[Piece]:
+        """Yield as `ArrayPieces.pieces` does."""
+        for number, images, labels in self._regrouped():
+            if self._hashes is not None and (
+                number >= len(self._hashes) or _hash(images) != self._hashes[number]
+            ):
+                raise ValueError(
+                    "The data set gave other pictures, or another order, when it was read again, "
+                    "so they can't be told by a cache. Take out what shuffles or augments, or "
+                    "leave `cache_dir` out."
+                )
+            yield number, images if wanted(number) else images[:0], labels
+
+    def record(self, place: int, label: int) -> ImageRecord:
+        """Return what is known of a picture."""
+        return ImageRecord(f"picture {place}", label)
+
+    def _regrouped(self) -> Iterator[Piece]:
+        number, images, labels = 0, [], []
+        for batch, batch_labels in batches_of(self._data, PIECE)[0]:
+            images += list(batch)
+            labels += list(batch_labels)
+            while len(labels) >= PIECE:
+                yield number, np.stack(images[:PIECE]), np.stack(labels[:PIECE])
+                number, images, labels = number + 1, images[PIECE:], labels[PIECE:]
+        if labels:
+            yield number, np.stack(images), np.stack(labels)
+
+
+def _hash(images: np.ndarray) -> str:
+    header = repr((images.shape, str(images.dtype))).encode()
+    return hashlib.sha256(header + np.ascontiguousarray(images).tobytes()).hexdigest()
