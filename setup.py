@@ -38,10 +38,13 @@ setup(
     package_data={"keras_practical": ["py.typed"]},
     python_requires=">=3.11",
     install_requires=[
+        "filelock>=3.12",
+        "joblib>=1.3",
         "keras>=3.10",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "pillow>=11.3",
+        "psutil>=5.9",
         "rich>=13.7",
         "scikit-learn>=1.5",
         "scipy>=1.13",
@@ -54,6 +57,7 @@ setup(
     extras_require={
         # Everything that the tests and the notebooks need.
         "dev": [
+            "distributed>=2024.8",
             "ipykernel>=6.29",
             "jax>=0.4.35",
             "jupytext>=1.16",

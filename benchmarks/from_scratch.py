@@ -26,9 +26,9 @@ parser.add_argument("--no-mixing", action="store_true")
 parser.add_argument("--tune", action="store_true", help="judge on photos drawn from training")
 parser.add_argument("--width", type=int, default=24)
 parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 128])
-parser.add_argument("--epochs", type=int, nargs="+", default=[40, 50, 15])
+parser.add_argument("--epochs", type=int, nargs="+", default=[25, 60, 25])
 parser.add_argument("--max-learning-rate", type=float, default=3e-3)
-parser.add_argument("--decay", type=float, default=3.0, help="of the peak from stage to stage")
+parser.add_argument("--decay", type=float, default=1.4, help="of the peak from stage to stage")
 options = parser.parse_args()
 START = time.perf_counter()
 keras.utils.set_random_seed(options.seed)
@@ -84,7 +84,10 @@ for number, (size, epochs) in enumerate(zip(options.sizes, options.epochs, stric
     model.fit(photos.train, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=0)
     found = kp.evaluate(model, photos.validation, tta="flip", verbose=False)
     seconds = time.perf_counter() - START
-    print(f"{size} px, {epochs} epochs: {found.accuracy:.4f}, loss {found.loss:.4f}, {seconds:.0f} s", flush=True)
+    print(
+        f"{size} px, {epochs} epochs: {found.accuracy:.4f}, loss {found.loss:.4f}, {seconds:.0f} s",
+        flush=True,
+    )
 plain = kp.evaluate(model, photos.validation, verbose=False)
 low, high = found.accuracy_interval
 print(

@@ -7,8 +7,10 @@ callbacks, numbers and axes, and can be added to or dropped from a script by one
 from keras_practical import (
     augment,
     backbones,
+    calibration,
     callbacks,
     curves,
+    intervals,
     losses,
     optimizers,
     plots,
@@ -17,34 +19,55 @@ from keras_practical import (
     suggestions,
     transfer,
 )
+from keras_practical.backbone_race import compare_backbones
+from keras_practical.calibration import dont_know_threshold, temperature_scaled
 from keras_practical.callbacks import OneCycle
+from keras_practical.comparison import Comparison, compare
+from keras_practical.cross_validation import CrossValidation, cross_validate
 from keras_practical.data import ImageData, load_images
 from keras_practical.embeddings import Embeddings, embed
-from keras_practical.evaluate import Evaluation, evaluate, wilson_interval
+from keras_practical.evaluate import Evaluation, evaluate, evaluate_predictions
 from keras_practical.images import read_image
 from keras_practical.index import ImageIndex, ImageRecord
+from keras_practical.intervals import wilson_interval
+from keras_practical.learning_curves import LearningCurve, learning_curve
 from keras_practical.lr_finder import LRFinderResult, find_lr
 from keras_practical.predict import predict_with_labels, predict_with_tta
+from keras_practical.probes import Probe, fit_probe, linear_probe
 from keras_practical.resizing import resized
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
+    "CrossValidation",
     "Embeddings",
     "Evaluation",
     "ImageData",
     "ImageIndex",
     "ImageRecord",
     "LRFinderResult",
+    "LearningCurve",
     "OneCycle",
+    "Probe",
     "__version__",
     "augment",
     "backbones",
+    "calibration",
     "callbacks",
+    "compare",
+    "compare_backbones",
+    "cross_validate",
     "curves",
+    "dont_know_threshold",
     "embed",
     "evaluate",
+    "evaluate_predictions",
     "find_lr",
+    "fit_probe",
+    "intervals",
+    "learning_curve",
+    "linear_probe",
     "load_images",
     "losses",
     "optimizers",
@@ -56,6 +79,7 @@ __all__ = [
     "resuming",
     "schedules",
     "suggestions",
+    "temperature_scaled",
     "transfer",
     "wilson_interval",
 ]

@@ -175,8 +175,11 @@ def load_images(
     index = _index(listing, splits, headers)
     _report_problems(index, on_error)
     parts = [_source(index, split, store, batch_size, seed) for split in _SPLITS]
+    train, validation, test = (part and dataset_of(part) for part in parts)
     data = ImageData(
-        *(part and dataset_of(part) for part in parts),
+        train,
+        validation,
+        test,
         class_names=listing.class_names,
         index=index,
         image_size=size,
@@ -332,7 +335,21 @@ def _source(
 
 
 def dataset_of(source: PixelSource) -> tf.data.Dataset:
-    """Return the data set that reads a source, batch by batch."""
+    """Return the data set that reads a source, batch by batch.
+
+    Args:
+        source: Pictures and labels, such as `load_images(...).train.source.take(places)`.
+
+    Returns:
+        A `tf.data.Dataset` as in `ImageData`, shuffled anew each time if the source has an order.
+
+    Example:
+
+    >>> digits = load_images("digits", verbose=False)
+    >>> [(images, labels)] = dataset_of(digits.train.source.take([5, 7]))
+    >>> images.shape
+    TensorShape([2, 8, 8, 3])
+    """
     import tensorflow as tf
 
     store, order = source.store, source.order

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Embeddings:
         features: float32 of shape `(n, size)`, of the pictures as they are.
         labels: Integer labels of shape `(n,)`.
         index: One `ImageRecord` a picture; for data that isn't from `load_images`, named by place.
+            Empty if nothing is known of them.
         class_names: One name a class.
         views: float32 of shape `(copies, n, size)`, of augmented views of the pictures; of
             shape `(0, n, size)` without augmentation.
@@ -50,7 +51,7 @@ class Embeddings:
     labels: np.ndarray
     index: tuple[ImageRecord, ...]
     class_names: tuple[str, ...]
-    views: np.ndarray | None = None
+    views: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0), "float32"))
     computed: int = 0
 
     def __len__(self) -> int:
@@ -63,13 +64,13 @@ class Embeddings:
             self,
             features=self.features[places],
             labels=self.labels[places],
-            index=tuple(self.index[place] for place in places),
-            views=None if self.views is None else self.views[:, places],
+            index=tuple(self.index[place] for place in places) if self.index else (),
+            views=self.views[:, places] if len(self.views) else self.views,
         )
 
     def all_views(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the features of the pictures and of their views, one below the other, and labels."""
-        if self.views is None or not len(self.views):
+        """Return the features of the pictures and all their views below each other, and labels."""
+        if not len(self.views):
             return self.features, self.labels
         stacked = np.concatenate([self.features, *self.views])
         return stacked, np.tile(self.labels, 1 + len(self.views))
@@ -152,7 +153,8 @@ def embed(
         shape = (len(views), pictures.count or 0, body.output_shape[-1])
         store = FeatureFile(cache_dir, key, shape, piece=PIECE)
     total = None if pictures.count is None else pictures.count * len(views)
-    computed, labels = 0, []
+    computed = 0
+    parts: list[np.ndarray] = []
     with (
         store if isinstance(store, FeatureFile) else nullcontext(),
         progress_bar("Embedding", total, show=verbose, unit="pictures") as advance,
@@ -162,15 +164,16 @@ def embed(
             return [view for view in range(len(views)) if store.needs(piece, view)]
 
         for piece, images, piece_labels in pictures.pieces(lambda piece: bool(needed(piece))):
-            labels.append(piece_labels)
+            parts.append(piece_labels)
             for view in needed(piece):
                 store.write(piece, view, network(views[view](images, piece)))
                 computed += len(images)
                 advance(len(images))
         features, unreadable = store.read(), store.nan_rows
+    labels = _plain_labels(np.concatenate(parts))
     found = Embeddings(
         features[0],
-        labels := _plain_labels(np.concatenate(labels)),
+        labels,
         tuple(pictures.record(place, _class_of(label)) for place, label in enumerate(labels)),
         pictures.class_names or _numbered(labels),
         features[1:],

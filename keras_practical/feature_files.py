@@ -26,6 +26,9 @@ class FeatureFile:
         shape: Views, pictures and features of the array.
         piece: Pictures in a piece.
 
+    Raises:
+        OSError: The folder can't be written to.
+
     Example:
 
     >>> import tempfile
@@ -88,7 +91,7 @@ class FeatureFile:
             file.flush()
             os.fsync(file.fileno())
         with self._log.open("a") as log:
-            log.write(f"{piece} {view} {zlib.crc32(values)} .\n")
+            log.write(f"{piece} {view} {zlib.crc32(values.data)} .\n")
             log.flush()
             os.fsync(log.fileno())
         self._accept(piece, view, values)
@@ -117,7 +120,7 @@ class FeatureFile:
                 file.seek(self._position(piece, view))
                 rows = min(self._piece, self._shape[1] - piece * self._piece)
                 values = np.fromfile(file, "float32", rows * self._shape[2])
-                if zlib.crc32(values) == checksum:
+                if zlib.crc32(values.data) == checksum:
                     self._accept(piece, view, values.reshape(rows, -1))
                 else:
                     damaged += 1

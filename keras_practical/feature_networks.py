@@ -84,13 +84,14 @@ def feature_model(model: str | keras.Model, shape: tuple[int, ...]) -> keras.Mod
 
     Example:
 
-    >>> feature_model(keras.Sequential([keras.Input((8, 8, 3))]), (8, 8, 3)).output_shape
-    (None, 3)
+    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3)])
+    >>> feature_model(network, (8, 8, 3)).output_shape
+    (None, 5)
     """
     layers = keras.layers
     if isinstance(model, str):
         check_choice("model", model, backbones.BACKBONES)
-        body = backbones.build(model, image_size=shape[:2], weights="imagenet")
+        body = backbones.build(model, image_size=(shape[0], shape[1]), weights="imagenet")
         inputs = keras.Input(shape)
         features = inputs
         for layer in backbones.preprocessing_layers(backbones.BACKBONES[model].preprocessing):
@@ -127,8 +128,8 @@ class FeatureNetwork:
 
     Example:
 
-    >>> network = FeatureNetwork(keras.Sequential([keras.Input((2,)), keras.layers.ReLU()]), None, False)
-    >>> network(np.ones((3, 2))).shape
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.ReLU()])
+    >>> FeatureNetwork(model, None, False)(np.ones((3, 2))).shape
     (3, 2)
     """
 

@@ -41,7 +41,7 @@ class FeatureBatches(keras.utils.PyDataset):
     >>> found = Embeddings(np.eye(3), np.arange(3), (), ("a", "b", "c"))
     >>> batches = FeatureBatches(found, 2, EpochOrder(3, seed=0))
     >>> [labels.tolist() for _, labels in (batches[0], batches[1])]
-    [[2, 1], [0]]
+    [[0, 2], [1]]
     """
 
     def __init__(self, embeddings: Embeddings, batch_size: int, order: EpochOrder) -> None:
@@ -64,7 +64,7 @@ class FeatureBatches(keras.utils.PyDataset):
         places = self._places[start : start + self._batch_size]
         found = self._embeddings
         features = np.array(found.features[places])
-        if found.views is not None and len(found.views):
+        if len(found.views):
             turn = (self._epoch + places) % (1 + len(found.views))
             for view in range(len(found.views)):
                 rows = turn == view + 1

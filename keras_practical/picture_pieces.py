@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_practical._batches import batches_of
@@ -19,6 +18,7 @@ __all__ = ["ArrayPieces", "SourcePieces", "StreamPieces", "pieces_of"]
 
 PIECE = 256
 Piece = tuple[int, np.ndarray, np.ndarray]
+_NONE = np.empty((0,))
 # Pictures that a thread reads in one go.
 _CHUNK = 8
 
@@ -95,7 +95,7 @@ class ArrayPieces:
         """Yield the number, pictures and labels of each piece; no pictures if it isn't wanted."""
         for number, start in enumerate(range(0, len(self._images), PIECE)):
             rows = slice(start, start + PIECE)
-            yield number, self._images[rows] if wanted(number) else [], self._labels[rows]
+            yield number, self._images[rows] if wanted(number) else _NONE, self._labels[rows]
 
     def record(self, place: int, label: int) -> ImageRecord:
         """Return what is known of a picture."""
@@ -147,7 +147,7 @@ class SourcePieces:
                     if following < len(source) and wanted(number + 1)
                     else None
                 )
-                images = [] if reading is None else reading.result()
+                images = _NONE if reading is None else reading.result()
                 yield number, images, source.labels[start : start + PIECE]
 
     def record(self, place: int, label: int) -> ImageRecord:
@@ -175,9 +175,10 @@ class StreamPieces:
 
     Example:
 
-    >>> reader = StreamPieces([(np.zeros((2, 8, 8, 3)), np.zeros(2, int))], repeatable=True)
-    >>> reader.count
-    2
+    >>> from keras_practical import load_images
+    >>> dataset = load_images("digits", verbose=False).validation
+    >>> StreamPieces(dataset, repeatable=True).count
+    359
     """
 
     def __init__(self, data: Any, *, repeatable: bool) -> None:
@@ -221,7 +222,9 @@ class StreamPieces:
         return ImageRecord(f"picture {place}", label)
 
     def _regrouped(self) -> Iterator[Piece]:
-        number, images, labels = 0, [], []
+        number = 0
+        images: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
         for batch, batch_labels in batches_of(self._data, PIECE)[0]:
             images += list(batch)
             labels += list(batch_labels)

@@ -12,7 +12,14 @@ from keras_practical._validation import check_count
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["learning_curves", "learning_rate_finder", "schedule", "show_batch", "show_images"]
+__all__ = [
+    "learning_curves",
+    "learning_rate_finder",
+    "reliability",
+    "schedule",
+    "show_batch",
+    "show_images",
+]
 
 # Two of Okabe and Ito's colours that colour-blind people tell apart, on white and on black.
 _BLUE, _ORANGE = "#0072B2", "#E69F00"
@@ -158,6 +165,41 @@ def learning_curves(history: Any, *, metric: str = "accuracy", ax: Axes | None =
     ax.set_ylabel(metric)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
+    return ax
+
+
+def reliability(calibration: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw how often a model is right against how sure it is.
+
+    Use it with `calibration.measure`: a calibrated model's points lie on the diagonal; below it
+    the model is overconfident. The area of a point says how many examples it stands for.
+
+    Args:
+        calibration: What `calibration.measure` returned.
+        ax: Where to draw. Default: a new figure.
+
+    Returns:
+        The axes.
+
+    Example:
+
+    >>> from keras_practical.calibration import Calibration
+    >>> ax = reliability(Calibration(0.1, 0.2, (0.7, 0.95), (0.6, 0.9), (10, 90)))
+    >>> ax.get_xlabel()
+    'confidence'
+
+    Reference:
+        DeGroot & Fienberg, *The Comparison and Evaluation of Forecasters* (1983).
+    """
+    ax = _axes(ax, (4.2, 4.0))
+    counts = np.array(calibration.counts)
+    ax.plot([0, 1], [0, 1], "--", color="grey", linewidth=1)
+    ax.plot(calibration.confidences, calibration.accuracies, color=_BLUE, linewidth=1)
+    sizes = 300 * counts / counts.max()
+    ax.scatter(calibration.confidences, calibration.accuracies, sizes, color=_BLUE, alpha=0.6)
+    ax.set_xlabel("confidence")
+    ax.set_ylabel("part that is right")
+    ax.set_title(f"calibration error {100 * calibration.error:.1f} points")
     return ax
 
 

@@ -13,13 +13,14 @@ from keras_practical._batches import batches_of, pad
 from keras_practical._progress import track
 from keras_practical._validation import check_between, check_choice, check_count
 
-__all__ = ["predict_with_labels", "predict_with_tta"]
+__all__ = ["predict_side_by_side", "predict_with_labels", "predict_with_tta"]
 
 
 def predict_with_labels(
     model: keras.Model,
     data: Any,
     *,
+    multi_label: bool = False,
     from_logits: bool = False,
     batch_size: int = 32,
     verbose: bool = True,
@@ -32,12 +33,14 @@ def predict_with_labels(
     Args:
         model: As in `evaluate`.
         data: As in `evaluate`.
+        multi_label: As in `evaluate`.
         from_logits: As in `evaluate`.
         batch_size: As in `evaluate`.
         verbose: As in `evaluate`.
 
     Returns:
-        Probabilities, float64 of shape `(n, classes)`, and integer labels of shape `(n,)`.
+        Probabilities, float64 of shape `(n, classes)`, and integer labels of shape `(n,)`; with
+        `multi_label`, labels of shape `(n, classes)`.
 
     Raises:
         ValueError: As in `evaluate`.
@@ -51,9 +54,55 @@ def predict_with_labels(
     """
 
     def predict(batch: Any) -> np.ndarray:
-        return _probabilities(model.predict_on_batch(batch), from_logits)
+        return _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
 
-    return _predict_batches(predict, data, batch_size, verbose)
+    return _predict_batches(predict, data, batch_size, verbose, multi_label)
+
+
+def predict_side_by_side(
+    models: Sequence[keras.Model],
+    data: Any,
+    *,
+    from_logits: bool = False,
+    batch_size: int = 32,
+    verbose: bool = True,
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Predict with several models in one pass, so that also shuffled data line up.
+
+    Args:
+        models: Classifiers for the same classes.
+        data: As in `evaluate`.
+        from_logits: As in `evaluate`.
+        batch_size: As in `evaluate`.
+        verbose: As in `evaluate`.
+
+    Returns:
+        A list of each model's probabilities, as `predict_with_labels` gives them, and the labels.
+
+    Raises:
+        ValueError: As in `evaluate`, or the models have different numbers of classes.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])
+    >>> found, labels = predict_side_by_side([model, model], (np.zeros((1, 2)), [1]))
+    >>> [probabilities.tolist() for probabilities in found]
+    [[[0.5, 0.5]], [[0.5, 0.5]]]
+    """
+
+    def predict(batch: Any) -> np.ndarray:
+        found = [
+            _probabilities(model.predict_on_batch(batch), from_logits, False) for model in models
+        ]
+        if len({part.shape for part in found}) > 1:
+            raise ValueError(
+                "The models must tell the same classes apart. Received: "
+                f"{', '.join(str(part.shape[1]) for part in found)} classes"
+            )
+        return np.stack(found, axis=1)
+
+    stacked, labels = _predict_batches(predict, data, batch_size, verbose, False)
+    return list(stacked.transpose(1, 0, 2)), labels
 
 
 def predict_with_tta(
@@ -64,6 +113,7 @@ def predict_with_tta(
     n: int = 4,
     beta: float | None = 0.25,
     return_labels: bool = False,
+    multi_label: bool = False,
     from_logits: bool = False,
     batch_size: int = 32,
     verbose: bool = True,
@@ -84,6 +134,7 @@ def predict_with_tta(
         beta: Weight of the picture itself against the mean of its random views, in [0, 1]; `None`
             counts all equally. The fixed views of `"flip"` and `"ten_crop"` always count equally.
         return_labels: Whether to return the labels too, as `predict_with_labels` does.
+        multi_label: As in `evaluate`.
         from_logits: As in `evaluate`.
         batch_size: As in `evaluate`.
         verbose: As in `evaluate`.
@@ -121,14 +172,16 @@ def predict_with_tta(
                 f"Received: {getattr(batch, 'shape', type(batch).__name__)}"
             )
         views = _FIXED_VIEWS[augmentation](batch) if fixed else _random_views(batch, layers, n)
-        found = [_probabilities(model.predict_on_batch(view), from_logits) for view in views]
+        found = [
+            _probabilities(model.predict_on_batch(view), from_logits, multi_label) for view in views
+        ]
         if fixed:
             return np.mean(found, axis=0)
-        plain = _probabilities(model.predict_on_batch(batch), from_logits)
+        plain = _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
         weight = 1.0 / (n + 1) if beta is None else beta
         return weight * plain + (1.0 - weight) * np.mean(found, axis=0)
 
-    probabilities, labels = _predict_batches(predict, data, batch_size, verbose)
+    probabilities, labels = _predict_batches(predict, data, batch_size, verbose, multi_label)
     return (probabilities, labels) if return_labels else probabilities
 
 
@@ -158,7 +211,11 @@ _FIXED_VIEWS = {"flip": _flipped, "ten_crop": _ten_crops}
 
 
 def _predict_batches(
-    predict: Callable[[Any], np.ndarray], data: Any, batch_size: int, verbose: bool
+    predict: Callable[[Any], np.ndarray],
+    data: Any,
+    batch_size: int,
+    verbose: bool,
+    multi_label: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     check_count("batch_size", batch_size)
     outputs, labels = [], []
@@ -172,12 +229,17 @@ def _predict_batches(
     if not outputs:
         raise ValueError("`data` has no examples.")
     probabilities = np.concatenate(outputs)
-    return probabilities, _integer_labels(np.concatenate(labels), probabilities.shape[1])
+    joined = np.concatenate(labels)
+    if multi_label:
+        return probabilities, _binary_labels(joined, probabilities.shape)
+    return probabilities, _integer_labels(joined, probabilities.shape[-1])
 
 
-def _probabilities(outputs: Any, from_logits: bool) -> np.ndarray:
+def _probabilities(outputs: Any, from_logits: bool, multi_label: bool) -> np.ndarray:
     """Return outputs as probabilities, float64 of shape `(n, classes)`."""
     outputs = np.asarray(outputs).astype("float64")
+    if multi_label:
+        return _independent_probabilities(outputs, from_logits)
     outputs = outputs.reshape(len(outputs), -1) if outputs.ndim == 1 else outputs
     if outputs.ndim != 2:
         raise ValueError(
@@ -199,6 +261,31 @@ def _probabilities(outputs: Any, from_logits: bool) -> np.ndarray:
             "from_logits=True if the model gives logits."
         )
     return outputs
+
+
+def _independent_probabilities(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
+    """Return outputs as a probability of each label by itself."""
+    outputs = outputs.reshape(len(outputs), -1)
+    if from_logits:
+        outputs = 1.0 / (1.0 + np.exp(-outputs))
+    if not np.all((outputs >= -1e-6) & (outputs <= 1 + 1e-6)):
+        raise ValueError(
+            "The model's outputs are not probabilities: they range from "
+            f"{outputs.min():.3g} to {outputs.max():.3g}. Pass from_logits=True if the model gives "
+            "logits."
+        )
+    return outputs
+
+
+def _binary_labels(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return labels of 0 and 1, one column a class."""
+    labels = labels.reshape(len(labels), -1)
+    if labels.shape != shape or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            f"With multi_label, labels must be 0 or 1 and of shape {shape}, as the outputs. "
+            f"Received: {np.unique(labels)[:5].tolist()} of shape {labels.shape}"
+        )
+    return labels.astype("int64")
 
 
 def _integer_labels(labels: np.ndarray, class_count: int) -> np.ndarray:

@@ -21,12 +21,14 @@ FLOORS = {
     "_steering": 0,
     "_validation": 0,
     "feature_files": 0,
+    "power_laws": 0,
     "suggestions": 0,
     "_projective": 1,
     "backbones": 1,
     "curves": 1,
     "images": 1,
     "index": 1,
+    "intervals": 1,
     "losses": 1,
     "plots": 1,
     "resizing": 1,
@@ -40,6 +42,7 @@ FLOORS = {
     "resuming": 2,
     "schedules": 2,
     "callbacks": 3,
+    "classifiers": 3,
     "data": 3,
     "feature_networks": 3,
     "optimizers": 3,
@@ -48,10 +51,16 @@ FLOORS = {
     "presets": 3,
     "augment": 4,
     "embeddings": 4,
+    "calibration": 4,
     "evaluate": 4,
     "lr_finder": 4,
+    "comparison": 5,
+    "cross_validation": 5,
     "head_training": 5,
     "transfer": 6,
+    "probes": 7,
+    "backbone_race": 8,
+    "learning_curves": 8,
     "cli": 9,
 }
 HEAVY = {"tensorflow", "tensorflow_datasets", "matplotlib", "sklearn", "scipy", "PIL", "jax"}
@@ -101,6 +110,7 @@ def test_module_lists_its_public_names(path):
 INTERNAL = {
     "cli": {"train", "evaluate"},
     "curves": {"check_segments"},
+    "feature_networks": {"draws", "random_layer"},
     "images": {"Header", "decode", "inspect", "readable_formats"},
     "sources": {"composed", "decided"},
 }
@@ -137,7 +147,16 @@ def test_functions_take_options_by_keyword(path):
             positional = [a.arg for a in node.args.args if a.arg not in ("self", "cls")]
             with_default = positional[len(positional) - len(node.args.defaults) :]
             assert len(positional) <= 5, f"{node.name} takes {positional} by position"
-            hooks = {"logs", "titles", "force", "verbose", "label_smoothing", "training", "ordered"}
+            hooks = {
+                "data",
+                "logs",
+                "titles",
+                "force",
+                "verbose",
+                "label_smoothing",
+                "training",
+                "ordered",
+            }
             assert set(with_default) <= hooks, f"{node.name}: {with_default}"
 
 

@@ -312,7 +312,9 @@ def test_other_errors_of_the_network_are_raised():
             raise RuntimeError("no such kernel")
 
     with pytest.raises(RuntimeError, match="no such kernel"):
-        Broken(keras.Sequential([keras.Input((2,)), keras.layers.Identity()]), 64, False)(np.zeros((4, 2)))
+        Broken(keras.Sequential([keras.Input((2,)), keras.layers.Identity()]), 64, False)(
+            np.zeros((4, 2))
+        )
 
 
 def test_fingerprints_tell_structure_weights_and_settings():
@@ -362,7 +364,11 @@ def test_split_refuses_a_side_path():
     assert body.output_shape == (None, 4)
     late = keras.layers.concatenate([keras.layers.Dense(2)(side), inputs])
     with pytest.raises(ValueError, match="one chain"):
-        split_at_features(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(3)(late))[:, :1] + side[:, :1]))
+        split_at_features(
+            keras.Model(
+                inputs, keras.layers.Dense(2)(keras.layers.Dense(3)(late))[:, :1] + side[:, :1]
+            )
+        )
 
 
 @pytest.mark.parametrize(
