@@ -32,6 +32,9 @@ parser.add_argument("--max-learning-rate", default=1e-3, help='a number or "auto
 parser.add_argument(
     "--augmentation", choices=["flip", "light", "standard", "strong"], default="flip"
 )
+parser.add_argument(
+    "--probe", type=int, metavar="COPIES", help="a linear probe on so many augmented views, first"
+)
 parser.add_argument("--tta", action="store_true", help="also judge each photo by its mirror image")
 parser.add_argument("--folder", default="cats_vs_dogs", help="another folder of the test data")
 parser.add_argument("--tune", action="store_true", help="judge on photos drawn from training")
@@ -49,32 +52,47 @@ loaded = time.perf_counter()
 augmentation = [keras.layers.RandomFlip("horizontal", seed=options.seed)]
 if options.augmentation != "flip":
     augmentation = getattr(kp.augment, options.augmentation)(seed=options.seed)
-model = kp.transfer.classifier(
-    "MobileNetV2",
-    photos.class_names,
-    image_size=options.image_size,
-    augmentation=augmentation,
-    seed=options.seed,
-)
-kp.transfer.fine_tune(
-    model,
-    photos.train,
-    frozen_epochs=options.frozen_epochs,
-    epochs=options.epochs,
-    max_learning_rate=rate if rate == "auto" else float(rate),
-    verbose=options.verbose,
-)
+if options.probe is None:
+    model = kp.transfer.classifier(
+        "MobileNetV2",
+        photos.class_names,
+        image_size=options.image_size,
+        augmentation=augmentation,
+        seed=options.seed,
+    )
+else:
+    model = kp.linear_probe(
+        "MobileNetV2",
+        photos.train,
+        augmentation=augmentation if options.probe else None,
+        copies=max(1, options.probe),
+        seed=options.seed,
+    )
+    options.frozen_epochs = 0
+if options.frozen_epochs or options.epochs:
+    kp.transfer.fine_tune(
+        model,
+        photos.train,
+        frozen_epochs=options.frozen_epochs,
+        epochs=options.epochs,
+        max_learning_rate=rate if rate == "auto" else float(rate),
+        verbose=options.verbose,
+    )
 trained = time.perf_counter()
 result = kp.evaluate(model, photos.validation, verbose=False)
 end = time.perf_counter()
 if options.tta:
     votes = kp.evaluate(model, photos.validation, tta="flip", verbose=False)
     seconds = time.perf_counter() - START
-    print(f"with its mirror image: {votes.accuracy:.4f}, loss {votes.loss:.4f}, {seconds:.0f} s")
+    low, high = votes.macro_f1_interval
+    print(
+        f"with its mirror image: {votes.accuracy:.4f}, macro-F1 {votes.macro_f1:.4f} "
+        f"({low:.4f}-{high:.4f}), loss {votes.loss:.4f}, {seconds:.0f} s"
+    )
 low, high = result.accuracy_interval
 print(
     f"{options.folder}, {options.image_size} px, {options.augmentation}, seed {options.seed}: "
-    f"mean recall {sum(result.recall) / len(result.recall):.4f}, accuracy {result.accuracy:.4f} "
+    f"macro-F1 {result.macro_f1:.4f}, accuracy {result.accuracy:.4f} "
     f"({low:.4f}-{high:.4f}), loss {result.loss:.4f}, {end - START:.0f} s in all "
     f"(imports {imported - START:.0f}, loading {loaded - imported:.0f}, training "
     f"{trained - loaded:.0f}, evaluation {end - trained:.0f})"

@@ -133,7 +133,7 @@ def cross_validate(
     check_count("seed", seed, minimum=0)
     whole = _Whole.of(data)
     labels = whole.labels
-    grouping = None if groups is None else _grouping(groups, whole.index)
+    grouping = None if groups is None else _grouping(groups, whole.index, len(labels))
     rounds = [_split(labels, grouping, folds, seed + repeat) for repeat in range(repeats)]
     tests = [test for splits in rounds for test in splits]
     everywhere = np.arange(len(labels))
@@ -227,14 +227,12 @@ def _joined(parts: Sequence[PixelSource]) -> PixelSource:
 
 
 def _grouping(
-    groups: Sequence[Any] | Callable[[ImageRecord], Any], index: Sequence[ImageRecord]
+    groups: Sequence[Any] | Callable[[ImageRecord], Any], index: Sequence[ImageRecord], n: int
 ) -> np.ndarray:
     """Return the number of each picture's group."""
     named = [groups(record) for record in index] if callable(groups) else list(groups)
-    if len(named) != len(index):
-        raise ValueError(
-            f"`groups` must have one value a picture. Received: {len(named)} for {len(index)}"
-        )
+    if len(named) != n:
+        raise ValueError(f"`groups` must have one value a picture. Received: {len(named)} for {n}")
     return np.unique([str(name) for name in named], return_inverse=True)[1]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from keras_practical.picture_pieces import pieces_of
 
 __all__ = ["Probe", "fit_probe", "linear_probe"]
 
-# Of the penalty's inverse, for standardized features; the search stops where more gets worse.
-_STRENGTHS = tuple(10.0**power for power in range(-5, 2))
+# Of the penalty's inverse, for standardized features.
+_STRENGTHS = (1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
 # The logit of a class without examples.
 _NEVER = -30.0
 
@@ -55,7 +54,7 @@ def fit_probe(
     embeddings: Embeddings,
     *,
     strength: float | None = None,
-    folds: int = 5,
+    folds: int = 3,
     seed: int = 0,
 ) -> Probe:
     """Fit a logistic regression to embeddings, its penalty chosen by cross-validation.
@@ -104,8 +103,7 @@ def fit_probe(
     if strength is None:
         folds = int(min(folds, counts[counts > 0].min()))
         strength = _best_strength(embeddings, folds, seed) if folds > 1 else 1e-2
-    features, repeated = embeddings.all_views()
-    [(kernel, bias)] = _path(features, repeated, classes, [strength])
+    kernel, bias = _fit(*embeddings.all_views(), classes, strength, tolerance=1e-4)
     return Probe(kernel, bias, strength)
 
 
@@ -185,6 +183,8 @@ def linear_probe(
     )
     probe = fit_probe(embeddings, strength=strength, seed=seed)
     model.layers[-1].set_weights([probe.kernel, probe.bias])
+    # So that a saved file has the state that Keras looks for on loading.
+    model.optimizer.build(model.trainable_variables)
     if verbose:
         print(
             f"linear_probe: {probe.kernel.size + probe.bias.size:,} coefficients from "
@@ -195,41 +195,54 @@ def linear_probe(
 
 
 def _best_strength(embeddings: Embeddings, folds: int, seed: int) -> float:
-    """Return the strength with the least mean log-loss on held-out folds."""
+    """Return the strength with the least log-loss on held-out folds, climbing down from 0.01."""
     from sklearn.model_selection import StratifiedKFold
 
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    losses = np.full((folds, len(_STRENGTHS)), np.inf)
     classes = len(embeddings.class_names)
-    for fold, (train, test) in enumerate(splitter.split(embeddings.features, embeddings.labels)):
-        features, labels = embeddings.take(train).all_views()
-        held_out = embeddings.take(test)
-        places = np.arange(len(test)), held_out.labels
-        for number, fitted in enumerate(_path(features, labels, classes, _STRENGTHS)):
-            chances = Probe(*fitted, 1.0).predict_proba(held_out.features)
-            losses[fold, number] = -np.log(np.clip(chances[places], 1e-12, 1.0)).mean()
-            if losses[fold, number] > 1.1 * losses[fold, : number + 1].min():
-                break  # It won't get better again, only slower.
-    return _STRENGTHS[int(losses.mean(0).argmin())]
+    parts = [
+        (embeddings.take(train), embeddings.take(test))
+        for train, test in splitter.split(embeddings.features, embeddings.labels)
+    ]
+    found: dict[int, float] = {}
+
+    def loss(place: int) -> float:
+        """Return the mean loss over the folds; the loss has one valley."""
+        if not 0 <= place < len(_STRENGTHS):
+            return np.inf
+        if place not in found:
+            losses = []
+            for train, test in parts:
+                # Roughly: a strength is chosen by orders of magnitude.
+                fitted = _fit(*train.all_views(), classes, _STRENGTHS[place], tolerance=1e-3)
+                chances = Probe(*fitted, 1.0).predict_proba(test.features)
+                chosen = chances[np.arange(len(test)), test.labels]
+                losses.append(-np.log(np.clip(chosen, 1e-12, 1.0)).mean())
+            found[place] = float(np.mean(losses))
+        return found[place]
+
+    place = _STRENGTHS.index(0.01)
+    step = 1 if loss(place + 1) < loss(place) else -1
+    while loss(place + step) < loss(place):
+        place += step
+    return _STRENGTHS[place]
 
 
-def _path(
-    features: np.ndarray, labels: np.ndarray, classes: int, strengths: Sequence[float]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield kernel and bias for each strength, each fit starting from the one before."""
+def _fit(
+    features: np.ndarray, labels: np.ndarray, classes: int, strength: float, *, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel and bias for features as they come."""
     from sklearn.linear_model import LogisticRegression
 
     mean, deviation = features.mean(0), features.std(0) + 1e-6
-    scaled = (features - mean) / deviation
-    model = LogisticRegression(warm_start=True, max_iter=2000, tol=1e-4)
-    for strength in strengths:
-        model.set_params(C=strength).fit(scaled, labels)
-        found, offsets = model.coef_.T.astype("float64"), model.intercept_.astype("float64")
-        if len(model.classes_) == 2:  # One column then: the second class's log-odds.
-            found = np.concatenate([-found, found], axis=1) / 2
-            offsets = np.array([-offsets[0], offsets[0]]) / 2
-        kernel = np.zeros((features.shape[1], classes))
-        bias = np.full(classes, _NEVER)
-        kernel[:, model.classes_] = found / deviation[:, None]
-        bias[model.classes_] = offsets - mean @ kernel[:, model.classes_]
-        yield kernel, bias
+    model = LogisticRegression(C=strength, max_iter=2000, tol=tolerance)
+    model.fit((features - mean) / deviation, labels)
+    found, offsets = model.coef_.T.astype("float64"), model.intercept_.astype("float64")
+    if len(model.classes_) == 2:  # One column then: the second class's log-odds.
+        found = np.concatenate([-found, found], axis=1) / 2
+        offsets = np.array([-offsets[0], offsets[0]]) / 2
+    kernel = np.zeros((features.shape[1], classes))
+    bias = np.full(classes, _NEVER)
+    kernel[:, model.classes_] = found / deviation[:, None]
+    bias[model.classes_] = offsets - mean @ kernel[:, model.classes_]
+    return kernel, bias

@@ -1,0 +1,72 @@
+"""How often do 95 % intervals hold the truth? Simulated classifiers, drawn test sets.
+
+    python benchmarks/interval_coverage.py --draws 2000
+
+For each scenario the true values come from a test set of 400,000; then many small test sets are
+drawn, the intervals computed by the package's own functions, and it is counted how often they hold
+the truth. McNemar's test is run on pairs of equally good models: how often does it cry wolf?
+"""
+
+import argparse
+
+import numpy as np
+
+import keras_practical as kp
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--draws", type=int, default=2000)
+parser.add_argument("--seed", type=int, default=0)
+options = parser.parse_args()
+
+NUMBERS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "loss")
+SCENARIOS = {
+    "2 classes, 80 % right": ([0.5, 0.5], 1.2),
+    "2 classes, 96 % right": ([0.5, 0.5], 2.5),
+    "2 classes, 4 : 1": ([0.8, 0.2], 1.2),
+    "4 classes, 4 : 3 : 2 : 1": ([0.4, 0.3, 0.2, 0.1], 2.5),
+    "10 classes, 90 % right": ([0.1] * 10, 3.0),
+}
+
+
+def draw(rng, n, shares, distance):
+    """Return labels, and the probabilities of a model that is right and calibrated so far."""
+    labels = rng.choice(len(shares), n, p=shares)
+    logits = rng.normal(size=(n, len(shares)))
+    logits[np.arange(n), labels] += distance
+    powers = np.exp(distance * logits)
+    return powers / powers.sum(1, keepdims=True), labels
+
+
+for name, (shares, distance) in SCENARIOS.items():
+    rng = np.random.default_rng(options.seed)
+    truth = kp.evaluate_predictions(*draw(rng, 400_000, shares, distance))
+    for n in (20, 100, 1000):
+        held = {number: [] for number in NUMBERS}
+        for number in range(options.draws):
+            found = kp.evaluate_predictions(*draw(rng, n, shares, distance), seed=number)
+            for what in NUMBERS:
+                low, high = getattr(found, f"{what}_interval")
+                held[what].append(low <= getattr(truth, what) <= high)
+        shown = ", ".join(f"{what} {100 * np.mean(held[what]):.1f}" for what in NUMBERS)
+        print(f"{name}, n={n}: {shown} %", flush=True)
+
+rng = np.random.default_rng(options.seed)
+for n in (20, 100, 1000):
+    alarms, covered = [], []
+    for number in range(options.draws):
+        labels = rng.integers(0, 2, n)
+        both = rng.random(n) < 0.8
+        results = []
+        for _ in range(2):
+            right = both | (rng.random(n) < 0.4)
+            said = np.where(right, labels, 1 - labels)
+            results.append(kp.evaluate_predictions(np.eye(2)[said] * 0.8 + 0.1, labels))
+        comparison = kp.compare(*results, seed=number)
+        alarms.append(comparison.real)
+        low, high = comparison.difference_interval
+        covered.append(low <= 0 <= high)
+    print(
+        f"equal models, n={n}: McNemar's test calls {100 * np.mean(alarms):.1f} % different, the "
+        f"interval of the difference holds 0 in {100 * np.mean(covered):.1f} %",
+        flush=True,
+    )
