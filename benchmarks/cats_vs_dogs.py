@@ -30,7 +30,7 @@ parser.add_argument("--frozen-epochs", type=int, default=2)
 parser.add_argument("--epochs", type=int, default=2)
 parser.add_argument("--max-learning-rate", default=1e-3, help='a number or "auto"')
 parser.add_argument(
-    "--augmentation", choices=["flip", "light", "standard", "strong"], default="flip"
+    "--augmentation", choices=["none", "flip", "light", "standard", "strong"], default="flip"
 )
 parser.add_argument(
     "--probe", type=int, metavar="COPIES", help="a linear probe on so many augmented views, first"
@@ -50,7 +50,9 @@ photos = kp.load_images(
 )
 loaded = time.perf_counter()
 augmentation = [keras.layers.RandomFlip("horizontal", seed=options.seed)]
-if options.augmentation != "flip":
+if options.augmentation == "none":
+    augmentation = []
+elif options.augmentation != "flip":
     augmentation = getattr(kp.augment, options.augmentation)(seed=options.seed)
 if options.probe is None:
     model = kp.transfer.classifier(
@@ -64,7 +66,7 @@ else:
     model = kp.linear_probe(
         "MobileNetV2",
         photos.train,
-        augmentation=augmentation if options.probe else None,
+        augmentation=augmentation or None,
         copies=max(1, options.probe),
         seed=options.seed,
     )

@@ -101,7 +101,8 @@ class BackboneRace:
                 xytext=(6, 6),
                 textcoords="offset points",
             )
-        ax.set_xscale("log")
+        ax.set_xlim(left=0)
+        ax.margins(x=0.25)
         ax.set_xlabel("pictures a second on this machine")
         ax.set_ylabel("accuracy of a probe (95 % interval)")
         ax.grid(alpha=0.3)

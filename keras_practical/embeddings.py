@@ -234,7 +234,7 @@ class _Memory:
 
 
 def _has_gpu() -> bool:
-    return bool(keras.distribution.list_devices("gpu"))
+    return any("gpu" in device.lower() for device in keras.distribution.list_devices())
 
 
 def _plain_labels(labels: np.ndarray) -> np.ndarray:

@@ -110,6 +110,9 @@ class LearningCurve:
         )
         ax.axvline(self.sizes[-1], color="grey", linewidth=0.8)
         ax.set_xscale("log")
+        ticks = [*self.sizes[::2], factor * self.sizes[-1]]
+        ax.set_xticks(ticks, [f"{size:.0f}" for size in ticks])
+        ax.minorticks_off()
         ax.set_xlabel("training pictures a class")
         ax.set_ylabel("accuracy")
         ax.legend()

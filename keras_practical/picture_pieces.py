@@ -35,8 +35,8 @@ def pieces_of(data: Any, *, repeatable: bool) -> ArrayPieces | SourcePieces | St
         `class_names` (`None` if unknown), `pieces` and `record`.
 
     Raises:
-        ValueError: There are no pictures, or they aren't of one shape
-            `(height, width, channels)`.
+        ValueError: The data are of no such kind, there are no pictures, or they aren't of one
+            shape `(height, width, channels)`.
 
     Example:
 
@@ -51,8 +51,14 @@ def pieces_of(data: Any, *, repeatable: bool) -> ArrayPieces | SourcePieces | St
     elif isinstance(data, tuple | list):
         batches_of(data, 1)  # Checks that it is a pair.
         reader = ArrayPieces(*data)
-    else:
+    elif isinstance(data, keras.utils.PyDataset) or hasattr(data, "element_spec"):
         reader = StreamPieces(data, repeatable=repeatable)
+    else:
+        raise ValueError(
+            "`data` must be a data set of `load_images` (such as photos.train), another "
+            "tf.data.Dataset, a PyDataset or an (images, labels) pair. "
+            f"Received: {type(data).__name__}"
+        )
     if not reader.count and reader.count is not None:
         raise ValueError("`data` has no pictures.")
     return reader

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_practical._validation import check_count
+from keras_practical.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,8 +172,9 @@ def learning_curves(history: Any, *, metric: str = "accuracy", ax: Axes | None =
 def reliability(calibration: Any, *, ax: Axes | None = None) -> Axes:
     """Draw how often a model is right against how sure it is.
 
-    Use it with `calibration.measure`: a calibrated model's points lie on the diagonal; below it
-    the model is overconfident. The area of a point says how many examples it stands for.
+    Use it with `calibration.measure`: a calibrated model's points lie on the diagonal, below it
+    the model is overconfident. The area of a point says how many examples it stands for, the bar
+    how far chance may have moved it (95 %, Wilson).
 
     Args:
         calibration: What `calibration.measure` returned.
@@ -194,9 +196,12 @@ def reliability(calibration: Any, *, ax: Axes | None = None) -> Axes:
     ax = _axes(ax, (4.2, 4.0))
     counts = np.array(calibration.counts)
     ax.plot([0, 1], [0, 1], "--", color="grey", linewidth=1)
-    ax.plot(calibration.confidences, calibration.accuracies, color=_BLUE, linewidth=1)
-    sizes = 300 * counts / counts.max()
-    ax.scatter(calibration.confidences, calibration.accuracies, sizes, color=_BLUE, alpha=0.6)
+    hits = np.rint(np.multiply(calibration.accuracies, counts)).astype(int)
+    bounds = [wilson_interval(int(k), int(n)) for k, n in zip(hits, counts, strict=True)]
+    low, high = np.array(bounds).T
+    ax.vlines(calibration.confidences, low, high, color=_BLUE, alpha=0.5)
+    sizes = 20 + 280 * counts / counts.max()
+    ax.scatter(calibration.confidences, calibration.accuracies, sizes, color=_BLUE, alpha=0.7)
     ax.set_xlabel("confidence")
     ax.set_ylabel("part that is right")
     ax.set_title(f"calibration error {100 * calibration.error:.1f} points")

@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_practical import load_images
+from keras_practical.data import dataset_of
 
 
 def paint(file, grey, size=(8, 8)):
@@ -308,3 +309,27 @@ def test_bad_argument_is_named(argument, values):
 def test_option_of_another_source_is_refused(option, value, owner):
     with pytest.raises(ValueError, match=f"`{option}` means nothing .* only for {owner}. Received"):
         load_images("digits", **{option: value})
+
+
+def test_source_reaches_the_pictures_out_of_their_turn():
+    data = load_images("digits", seed=2, verbose=False)
+    source = data.validation.source
+    assert [record.name for record in source.records] == [
+        record.name for record in data.index.split("validation")
+    ]
+    part = dataset_of(source.take([5, 1]))
+    [(images, labels)] = part
+    everything = np.concatenate([batch for batch, _ in data.validation])
+    np.testing.assert_array_equal(images, everything[[5, 1]])
+    np.testing.assert_array_equal(labels, source.labels[[5, 1]])
+    assert part.class_names == list(data.class_names)
+    assert not hasattr(part, "epoch_order")
+
+
+def test_part_of_a_training_source_is_shuffled_by_itself():
+    data = load_images("digits", seed=2, verbose=False)
+    part = dataset_of(data.train.source.take(range(50)))
+    first, second = (np.concatenate([labels for _, labels in part]) for _ in range(2))
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(np.sort(first), np.sort(second))
+    assert not hasattr(data.train.map(lambda *pair: pair), "source")

@@ -389,6 +389,8 @@ def test_wrong_data_and_models_are_named():
         kp.embed(tiny_backbone(), (np.zeros((2, 4)), [0, 1]), **QUIET)
     with pytest.raises(ValueError, match="no pictures"):
         kp.embed(tiny_backbone(), (np.zeros((0, 8, 8, 3)), []), **QUIET)
+    with pytest.raises(ValueError, match=r"photos\.train.*Received: str"):
+        kp.embed(tiny_backbone(), "photos/", **QUIET)
     with pytest.raises(ValueError, match="`model` must be one of"):
         kp.embed("NoSuchNet", many(4), **QUIET)
 

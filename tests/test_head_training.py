@@ -10,8 +10,6 @@ from keras_practical.embeddings import Embeddings
 from keras_practical.head_training import FeatureBatches
 from keras_practical.pixels import EpochOrder
 
-pytestmark = pytest.mark.tf_only
-
 
 def photos(n=90, seed=0, batch_size=16):
     images, labels = tiny_data(n=n)
@@ -32,6 +30,7 @@ def trained(data, *, copies, head="linear", optimizer="adam", steps=1, **options
     return model, history
 
 
+@pytest.mark.tf_only
 @pytest.mark.parametrize("head", ["linear", "mlp"])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_cached_phase_equals_the_ordinary_one(head, steps):
@@ -47,6 +46,7 @@ def test_cached_phase_equals_the_ordinary_one(head, steps):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.tf_only
 def test_whole_fine_tune_is_the_same():
     data = photos()
     options = {"epochs": 2, "validation_data": data.validation}
@@ -62,6 +62,7 @@ def test_whole_fine_tune_is_the_same():
     )
 
 
+@pytest.mark.tf_only
 def test_cached_phase_leaves_a_model_that_saves_and_trains_on(tmp_path):
     data = photos()
     model, _ = trained(data, copies=None, epochs=0)
@@ -79,6 +80,7 @@ def augmented_classifier():
     return kp.transfer.classifier(tiny_backbone(), 3, augmentation=flip, seed=3)
 
 
+@pytest.mark.tf_only
 def test_augmentation_is_not_cached_by_itself(capsys):
     kp.transfer.fine_tune(
         augmented_classifier(), photos().train, frozen_epochs=1, epochs=0, verbose=2
@@ -86,6 +88,7 @@ def test_augmentation_is_not_cached_by_itself(capsys):
     assert "the frozen backbone runs in each epoch ('random_flip" in capsys.readouterr().out
 
 
+@pytest.mark.tf_only
 def test_copies_train_on_augmented_views(capsys):
     data = photos()
     kp.transfer.fine_tune(
@@ -122,6 +125,7 @@ def dropout_backbone():
     return keras.Sequential([backbone, keras.layers.SpatialDropout2D(0.2)], name="with_dropout")
 
 
+@pytest.mark.tf_only
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -141,6 +145,7 @@ def test_phase_that_would_differ_runs_as_usual_and_says_why(change, reason, caps
     assert reason in capsys.readouterr().out
 
 
+@pytest.mark.tf_only
 def test_early_stopping_stops_the_whole():
     stop = keras.callbacks.EarlyStopping(monitor="loss", patience=0, min_delta=10.0)
     _, history = trained(photos(), copies=None, epochs=2, callbacks=[stop])
@@ -155,6 +160,7 @@ def test_arrays_train_on_features_too(capsys):
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
+@pytest.mark.tf_only
 def test_cache_dir_serves_the_next_run(tmp_path, capsys):
     for _ in range(2):
         model = kp.transfer.classifier(tiny_backbone(), 3, seed=3)
@@ -164,6 +170,7 @@ def test_cache_dir_serves_the_next_run(tmp_path, capsys):
     assert "72 from the cache" in capsys.readouterr().out
 
 
+@pytest.mark.tf_only
 def test_interrupted_head_leaves_its_weights():
     stop = keras.callbacks.TerminateOnNaN()
 
@@ -178,3 +185,15 @@ def test_interrupted_head_leaves_its_weights():
         kp.transfer.fine_tune(model, photos().train, callbacks=[stop], verbose=0)
     assert not np.array_equal(model.layers[-1].get_weights()[0], before)
     assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(1e-3)
+
+
+@pytest.mark.tf_only
+def test_finder_asks_the_cached_features(capsys):
+    data = photos(n=300)
+    model = kp.transfer.classifier(tiny_backbone(), 3, dropout=0.0, seed=3)
+    kp.transfer.fine_tune(
+        model, data.train, frozen_epochs=2, epochs=1, max_learning_rate="auto", verbose=2
+    )
+    out = capsys.readouterr().out
+    assert out.index("computed once") < out.index("fine_tune: learning rate")
+    assert data.train.epoch_order.epoch == 3  # As after the ordinary phases.
