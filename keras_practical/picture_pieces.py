@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -140,20 +140,16 @@ class SourcePieces:
         starts = range(0, len(source), PIECE)
         # While the network works on a piece, threads read the next.
         with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as ahead:
-            coming = [
-                ahead.submit(self._read, readers, source.rows[start : start + PIECE])
-                if wanted(number)
-                else None
-                for number, start in enumerate(starts[:1])
-            ]
+
+            def begin(number: int) -> Future[np.ndarray] | None:
+                if number >= len(starts) or not wanted(number):
+                    return None
+                rows = source.rows[starts[number] : starts[number] + PIECE]
+                return ahead.submit(self._read, readers, rows)
+
+            coming = begin(0)
             for number, start in enumerate(starts):
-                following = start + PIECE
-                reading = coming.pop()
-                coming.append(
-                    ahead.submit(self._read, readers, source.rows[following : following + PIECE])
-                    if following < len(source) and wanted(number + 1)
-                    else None
-                )
+                reading, coming = coming, begin(number + 1)
                 images = _NONE if reading is None else reading.result()
                 yield number, images, source.labels[start : start + PIECE]
 

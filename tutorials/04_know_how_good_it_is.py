@@ -89,7 +89,7 @@ result = kp.evaluate(model, photos.validation)
 print(result)
 
 # %% [markdown]
-# Read the table from the right: every number comes with the interval that so many pictures allow.
+# Every number comes with the interval that so many pictures allow.
 # The interval of a single class is wide; two classes whose intervals overlap needn't differ.
 #
 # ## Which backbone?
@@ -147,9 +147,10 @@ print(comparison)
 # ## Can its probabilities be believed?
 #
 # Of the pictures on which a model is 90 % sure, it should get 90 % right. The plot compares; the
-# line above says what calibration error even a perfect model would show on so many pictures. One
-# number, the temperature, mends an overconfident model without changing a single answer. It is
-# fitted to one half of the held-out pictures and judged on the other.
+# line above says what calibration error even a perfect model would show on so many pictures: below
+# that there is nothing to mend. Otherwise one number, the temperature, makes an overconfident model
+# more modest without changing a single answer. It is fitted to one half of the held-out pictures
+# and judged on the other.
 
 # %%
 place = np.arange(result.n) % 2 == 0
@@ -173,9 +174,8 @@ show("2_reliability")
 
 # %%
 for precision in (0.95, 0.99, 0.999):
-    print(
-        precision, kp.dont_know_threshold(result.probabilities, result.labels, precision=precision)
-    )
+    threshold = kp.dont_know_threshold(result.probabilities, result.labels, precision=precision)
+    print(f"to be right in {100 * precision:g} %: {threshold}")
 
 # %% [markdown]
 # ## Would more photos help?
