@@ -8,8 +8,9 @@
 # | | |
 # |---|---|
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); photos: `--data` |
-# | **Time** | TIME |
-# | **Result to expect** | RESULT |
+# | **Time** | 6 minutes on 2 CPU cores; 2,000 photos take hours |
+# | **Result to expect** | 5 digits of each class, 3 seeds: 91.1 ± 1.8 % from scratch, 93.0 ± 2.8 |
+# | | augmented, 94.7 ± 1.2 also mixed, 94.6 ± 1.1 fine-tuned; with 80 all are within a point or two |
 #
 # ```
 # python tutorials/03_small_data.py

@@ -8,8 +8,9 @@
 # | | |
 # |---|---|
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); photos: `--data` |
-# | **Time** | TIME |
-# | **Result to expect** | RESULT |
+# | **Time** | 2 minutes on 2 CPU cores |
+# | **Result to expect** | a probe on random features: 97.2 % (94.9–98.5) of 359 held-out digits, |
+# | | 98.4 % (97.7–99.0) of 1,438 cross-validated; twice the digits: +0.5 points (0.3–0.6) |
 #
 # ```
 # python tutorials/04_know_how_good_it_is.py
