@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -76,7 +77,7 @@ class BackboneRace:
         lines = [header]
         for result in self.results:
             low, high = result.accuracy_interval
-            cached = result.images_per_second != result.images_per_second
+            cached = math.isnan(result.images_per_second)
             speed = "cached" if cached else f"{result.images_per_second:.0f}"
             lines.append(
                 f"{result.name:<{width}}  {result.accuracy:.3f} ({low:.3f}–{high:.3f})  "
@@ -94,7 +95,7 @@ class BackboneRace:
         for result in self.results:
             low, high = result.accuracy_interval
             errors = [[result.accuracy - low], [high - result.accuracy]]
-            cached = result.images_per_second != result.images_per_second
+            cached = math.isnan(result.images_per_second)
             speed = 0.0 if cached else result.images_per_second
             ax.errorbar(speed, result.accuracy, errors, fmt="o", capsize=3)
             ax.annotate(
