@@ -102,7 +102,8 @@ def mean_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
     """Return a 95 % interval of a mean of numbers that may be very skewed, such as losses.
 
     Each of the bootstrap's draws counts by its distance in standard errors of its own
-    (bootstrap-t): with few examples plain percentiles are too narrow.
+    (bootstrap-t): with few examples plain percentiles are too narrow. So are these where hardly any
+    example has a loss to speak of: 20 of a model that is right in 96 % cover the truth in 82 %.
 
     Args:
         values: Numbers of shape `(n,)`.

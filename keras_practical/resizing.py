@@ -42,6 +42,8 @@ def resized(model: keras.Model, image_size: ImageSize) -> keras.Model:
 
     Reference:
         Howard, *Training Imagenet in 3 hours* (2018), https://www.fast.ai/posts/2018-04-30-dawnbench-fastai.html
+        Measured on 2,000 photos from scratch, one seed, the same processor time: 64, 96 and 128
+        pixels 86.0 %, 128 throughout 85.4 %: a gain within the noise of one run.
     """
     size = check_image_size("image_size", image_size)
     shape = getattr(model, "input_shape", None)
