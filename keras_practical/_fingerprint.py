@@ -10,6 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+# Where a configuration has the name of a layer.
+_NAMES = ("name", "keras_history", "input_layers", "output_layers")
+
 
 def model_fingerprint(model: keras.Model) -> str:
     """Return a hash of a model's structure and weights, the same in every process."""
@@ -29,32 +32,37 @@ def model_fingerprint(model: keras.Model) -> str:
 
 
 def layers_fingerprint(layers: Sequence[Any]) -> str:
-    """Return a hash of what layers do, as their configuration has it."""
-    text = "".join(_text([type(layer).__name__, layer.get_config()]) for layer in layers)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return a hash of what augmentation layers do; `embed` decides itself what they draw."""
+    configs = [[type(layer).__name__, _without_seeds(layer.get_config())] for layer in layers]
+    return hashlib.sha256(_text(configs).encode()).hexdigest()
+
+
+def _without_seeds(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {name: _without_seeds(part) for name, part in config.items() if name != "seed"}
+    if isinstance(config, list | tuple):
+        return [_without_seeds(part) for part in config]
+    return config
 
 
 def _text(config: Any) -> str:
     """Return a configuration as text in which names that Keras has counted up are numbered anew."""
-    names: dict[str, str] = {}
+    numbers: dict[str, str] = {}
 
-    def collect(part: Any) -> None:
-        if isinstance(part, dict):
-            if isinstance(part.get("name"), str):
-                names.setdefault(part["name"], f"name {len(names)}")
-            for value in part.values():
-                collect(value)
-        elif isinstance(part, list | tuple):
-            for value in part:
-                collect(value)
+    def number(name: str) -> str:
+        return numbers.setdefault(name, f"name {len(numbers)}")
 
-    def renamed(part: Any) -> Any:
+    def renamed(part: Any, is_name: bool) -> Any:
         if isinstance(part, dict):
-            return {str(key): renamed(value) for key, value in part.items()}
+            # The name of a policy says what it does.
+            policy = str(part.get("class_name", "")).endswith("DTypePolicy")
+            return {
+                str(key): value if policy else renamed(value, is_name=key in _NAMES)
+                for key, value in part.items()
+            }
         if isinstance(part, list | tuple):
-            return [renamed(value) for value in part]
-        return names.get(part, part) if isinstance(part, str) else part
+            return [renamed(value, is_name) for value in part]
+        return number(part) if is_name and isinstance(part, str) else part
 
-    plain = keras.saving.serialize_keras_object(config)
-    collect(plain)
-    return json.dumps(renamed(plain), sort_keys=True, default=str)
+    plain = renamed(keras.saving.serialize_keras_object(config), is_name=False)
+    return json.dumps(plain, sort_keys=True, default=str)

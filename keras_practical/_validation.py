@@ -81,6 +81,13 @@ def check_probability(value: Any, names: Sequence[str]) -> dict[str, float]:
     return {name: float(given.get(name, 1.0)) for name in names}
 
 
+def as_layers(augmentation: Any) -> list[Any]:
+    """Return `augmentation`, a layer, a list of them or `None`, as a list."""
+    if augmentation is None:
+        return []
+    return list(augmentation) if isinstance(augmentation, list | tuple) else [augmentation]
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 

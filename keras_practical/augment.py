@@ -7,14 +7,13 @@ with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from keras_practical._validation import ImageSize, check_count
+from keras_practical._validation import ImageSize, as_layers, check_count
 from keras_practical.color import RandomColor
 from keras_practical.geometry import RandomGeometry
 from keras_practical.mixing import BatchMixing
@@ -169,14 +168,11 @@ def preview(
     """
     check_count("n", n)
     check_count("views", views)
-    layers: Sequence[Any] = (
-        augmentation if isinstance(augmentation, list | tuple) else [augmentation]
-    )
     images = np.asarray(next(iter(dataset))[0])[:n]
     columns = [images]
     for _ in range(views):
         view: Any = images
-        for layer in layers:
+        for layer in as_layers(augmentation):
             view = layer(view, training=True)
         columns.append(np.asarray(view))
     size = columns[-1].shape[1:3]

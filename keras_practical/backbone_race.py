@@ -17,6 +17,7 @@ from keras_practical.cross_validation import cross_validate
 from keras_practical.embeddings import embed
 from keras_practical.feature_networks import feature_model
 from keras_practical.picture_pieces import pieces_of
+from keras_practical.plots import axes_or_new
 from keras_practical.probes import fit_probe
 
 if TYPE_CHECKING:
@@ -88,10 +89,7 @@ class BackboneRace:
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """Draw accuracy, with its interval, against speed; return the axes."""
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
+        ax = axes_or_new(ax, (6, 3.8))
         for result in self.results:
             low, high = result.accuracy_interval
             errors = [[result.accuracy - low], [high - result.accuracy]]

@@ -11,6 +11,7 @@ import keras
 from keras_practical import backbones
 from keras_practical._validation import (
     ImageSize,
+    as_layers,
     check_between,
     check_choice,
     check_count,
@@ -92,7 +93,7 @@ def classifier(
 
     inputs = keras.Input(shape, name="images")
     features = inputs
-    for layer in _as_layers(augmentation):
+    for layer in as_layers(augmentation):
         features = layer(features)
     for layer in backbones.preprocessing_layers(scaling):
         features = layer(features)
@@ -137,12 +138,6 @@ def _backbone(
         )
     height, width = size or shape[1:3]
     return backbone, (height, width, shape[3]), preprocessing or "none"
-
-
-def _as_layers(augmentation: Any) -> list[Any]:
-    if augmentation is None:
-        return []
-    return list(augmentation) if isinstance(augmentation, list | tuple) else [augmentation]
 
 
 def _head(features: Any, head: str, class_count: int, dropout: float, seed: int | None) -> Any:

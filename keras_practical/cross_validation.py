@@ -112,7 +112,7 @@ def cross_validate(
 
     Raises:
         ValueError: An argument is out of range, a class has fewer pictures than there are folds,
-            or there are fewer groups.
+            there are fewer groups, or a class lies in so few groups that a fold trains without it.
 
     Example:
 
@@ -140,6 +140,12 @@ def cross_validate(
     tasks = [(build, whole, np.setdiff1d(everywhere, test), test) for test in tests]
     found = list(track(_in_parallel(tasks, jobs), "Folds", len(tasks), show=verbose))
     classes = found[0].shape[1]
+    if any(part.shape[1] != classes for part in found):
+        raise ValueError(
+            "The folds' models know different numbers of classes: all of a class's examples were "
+            "held out at once, because they belong to too few groups. Take fewer folds, or leave "
+            f"that class out. Received: {sorted({part.shape[1] for part in found})} classes"
+        )
     probabilities = np.zeros((repeats, len(labels), classes))
     fold_of = np.zeros((repeats, len(labels)), int)
     for number, (test, part) in enumerate(zip(tests, found, strict=True)):

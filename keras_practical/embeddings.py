@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from keras_practical._fingerprint import layers_fingerprint, model_fingerprint
 from keras_practical._progress import progress_bar
-from keras_practical._validation import check_count
+from keras_practical._validation import as_layers, check_count
 from keras_practical.feature_files import FeatureFile
 from keras_practical.feature_networks import FeatureNetwork, feature_model
 from keras_practical.index import ImageRecord
@@ -30,7 +31,7 @@ class Embeddings:
 
     Attributes:
         features: float32 of shape `(n, size)`, of the pictures as they are.
-        labels: Integer labels of shape `(n,)`.
+        labels: Integer labels of shape `(n,)`, or whatever the data have of shape `(n, ...)`.
         index: One `ImageRecord` a picture; for data that isn't from `load_images`, named by place.
             Empty if nothing is known of them.
         class_names: One name a class.
@@ -104,7 +105,7 @@ def embed(
             its own order; or one `(images, labels)` pair of arrays.
         augmentation: A Keras layer, or a list of them, for `views`.
         copies: Augmented views of each picture, >= 1; without `augmentation` there are none.
-        seed: Whole number >= 0; decides what the augmentation draws.
+        seed: Whole number >= 0; decides what the augmentation draws, whatever its layers' seeds.
         batch_size: Pictures at a time. Default: as many as fit into memory, at most 64.
         cache_dir: Folder for what was computed: another run with the very same pictures, weights,
             settings and seed finds it there, one that was killed goes on where it was, and what is
@@ -119,7 +120,8 @@ def embed(
 
     Raises:
         ValueError: An argument is out of range, there are no pictures, the model's output can't be
-            averaged to a vector, or with `cache_dir` the data set isn't the same each time.
+            averaged to a vector or has NaN, or with `cache_dir` the data set isn't the same each
+            time.
 
     Example:
 
@@ -139,57 +141,94 @@ def embed(
     if batch_size is not None:
         check_count("batch_size", batch_size)
     started = time.perf_counter()
-    layers = _as_list(augmentation)
+    layers = as_layers(augmentation)
     pictures = pieces_of(data, repeatable=cache_dir is not None)
     body = feature_model(model, pictures.shape)
     half = _has_gpu() if mixed_precision is None else mixed_precision
     network = FeatureNetwork(body, batch_size, half)
-    views = [_Augmentation([], (seed,))]
-    views += [_Augmentation(layers, (seed, copy)) for copy in range(copies if layers else 0)]
-    store: _Memory | FeatureFile = _Memory(len(views))
+    stores = [_Memory(1), _Memory(copies if layers else 0)]
     if cache_dir is not None:
-        settings = (model_fingerprint(body), layers_fingerprint(layers), seed, half)
-        key = hashlib.sha256(repr((settings, pictures.content)).encode()).hexdigest()[:24]
-        shape = (len(views), pictures.count or 0, body.output_shape[-1])
-        store = FeatureFile(cache_dir, key, shape, piece=PIECE)
-    total = None if pictures.count is None else pictures.count * len(views)
-    computed = 0
+        network_key = (model_fingerprint(body), half, pictures.content)
+        shape = (pictures.count or 0, body.output_shape[-1])
+        stores[0] = FeatureFile(cache_dir, _key(network_key), (1, *shape), piece=PIECE)
+        if layers:
+            key = _key((network_key, layers_fingerprint(layers), seed, copies))
+            stores[1] = FeatureFile(cache_dir, key, (copies, *shape), piece=PIECE)
+    # What makes each view, and where it goes.
+    views = [(_Augmentation([], ()), stores[0], 0)]
+    for copy in range(copies if layers else 0):
+        views.append((_Augmentation(layers, (seed, copy)), stores[1], copy))
+
+    def missing(piece: int) -> list[tuple[_Augmentation, _Memory | FeatureFile, int]]:
+        return [(change, store, view) for change, store, view in views if store.needs(piece, view)]
+
     parts: list[np.ndarray] = []
-    with (
-        store if isinstance(store, FeatureFile) else nullcontext(),
-        progress_bar("Embedding", total, show=verbose, unit="pictures") as advance,
-    ):
-
-        def needed(piece: int) -> list[int]:
-            return [view for view in range(len(views)) if store.needs(piece, view)]
-
-        for piece, images, piece_labels in pictures.pieces(lambda piece: bool(needed(piece))):
+    computed = 0
+    with ExitStack() as opened:
+        for store in stores:
+            opened.enter_context(store)
+        total = None if pictures.count is None else _to_do(pictures.count, missing)
+        advance = opened.enter_context(
+            progress_bar("Embedding", total, show=verbose, unit="pictures")
+        )
+        for piece, images, piece_labels in pictures.pieces(lambda piece: bool(missing(piece))):
             parts.append(piece_labels)
-            for view in needed(piece):
-                store.write(piece, view, network(views[view](images, piece)))
+            for change, store, view in missing(piece):
+                store.write(piece, view, _features(network, change, images, piece))
                 computed += len(images)
                 advance(len(images))
-        features, unreadable = store.read(), store.nan_rows
+        features = stores[0].read()[0]
+        augmented = stores[1].read() if layers else np.empty((0, *features.shape), "float32")
+        unreadable = stores[0].nan_rows
     labels = _plain_labels(np.concatenate(parts))
     found = Embeddings(
-        features[0],
+        features,
         labels,
         tuple(pictures.record(place, _class_of(label)) for place, label in enumerate(labels)),
         pictures.class_names or _numbered(labels),
-        features[1:],
+        augmented,
         computed,
     )
     if unreadable:
+        names = ", ".join(found.index[place].name for place in sorted(unreadable)[:5])
+        warnings.warn(
+            f"embed leaves out {len(unreadable)} pictures that can't be read: {names}"
+            + ", ..." * (len(unreadable) > 5),
+            stacklevel=2,
+        )
         found = found.take([place for place in range(len(found)) if place not in unreadable])
     if verbose:
         print(_announcement(found, body.name, time.perf_counter() - started))
     return found
 
 
-def _as_list(augmentation: Any) -> list[Any]:
-    if augmentation is None:
-        return []
-    return list(augmentation) if isinstance(augmentation, list | tuple) else [augmentation]
+def _key(settings: Any) -> str:
+    return hashlib.sha256(repr(settings).encode()).hexdigest()[:24]
+
+
+def _to_do(count: int, missing: Callable[[int], Sequence[Any]]) -> int:
+    """Return how many pictures the network will see, each view counted."""
+    starts = range(0, count, PIECE)
+    return sum(
+        len(missing(piece)) * min(PIECE, count - start) for piece, start in enumerate(starts)
+    )
+
+
+def _features(
+    network: FeatureNetwork, change: _Augmentation, images: np.ndarray, piece: int
+) -> np.ndarray:
+    """Return a view's features, NaN for pictures that couldn't be read."""
+    # Told by the pictures: a rectifier makes something out of nothing.
+    unreadable = np.isnan(images[:, 0, 0, 0])
+    whole = np.nan_to_num(images) if unreadable.any() else images
+    found = network(change(whole, piece))
+    if np.isnan(found[~unreadable]).any():
+        raise ValueError(
+            "The network gives NaN for pictures that are whole. Check its weights and what it "
+            "expects of its pixels."
+        )
+    found[unreadable] = np.nan
+    return found
 
 
 class _Augmentation:
@@ -219,6 +258,12 @@ class _Memory:
     def __init__(self, views: int) -> None:
         self._parts: list[list[np.ndarray]] = [[] for _ in range(views)]
 
+    def __enter__(self) -> _Memory:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
     def needs(self, piece: int, view: int) -> bool:
         return True
 
@@ -230,7 +275,7 @@ class _Memory:
 
     @property
     def nan_rows(self) -> set[int]:
-        return set(np.flatnonzero(np.isnan(np.concatenate([p[:, 0] for p in self._parts[0]]))))
+        return set(np.flatnonzero(np.isnan(np.concatenate(self._parts[0])[:, 0])))
 
 
 def _has_gpu() -> bool:

@@ -12,6 +12,7 @@ from keras_practical import backbones
 from keras_practical._batches import pad
 from keras_practical._validation import check_choice
 from keras_practical.freezing import groups
+from keras_practical.resizing import from_config
 
 __all__ = ["FeatureNetwork", "feature_model", "split_at_features"]
 
@@ -194,9 +195,7 @@ def _out_of_memory(error: Exception) -> bool:
 
 def _in_half_precision(model: keras.Model) -> keras.Model:
     """Return a copy of a model that computes in float16 on float32 weights."""
-    classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
-    with keras.saving.custom_object_scope(classes):
-        copy = type(model).from_config(_with_policy(model.get_config(), "mixed_float16"))
+    copy = from_config(model, _with_policy(model.get_config(), "mixed_float16"))
     copy.set_weights(model.get_weights())
     return copy
 

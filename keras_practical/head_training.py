@@ -144,7 +144,8 @@ def head_training(
     augmentation = _leading_random_layers(body)
     found = random_layer(body)
     if copies is None and found is not None:
-        return f"{found.name!r} draws anew in each epoch (pass copies=4 to embed four draws)"
+        remedy = "copies=4 embeds four draws" if augmentation else "copies=1 trains without it"
+        return f"{found.name!r} draws anew in each epoch; {remedy}"
     parts = [train] if validation_data is None else [train, validation_data]
     if any(isinstance(part, tuple | list) and len(part) != 2 for part in parts):
         return "there are sample weights"

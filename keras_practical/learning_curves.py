@@ -10,6 +10,7 @@ import numpy as np
 from keras_practical._progress import track
 from keras_practical._validation import check_between, check_count
 from keras_practical.embeddings import Embeddings
+from keras_practical.plots import BLUE, ORANGE, axes_or_new
 from keras_practical.power_laws import PowerLaw, fit_power_law
 from keras_practical.probes import fit_probe
 
@@ -91,21 +92,18 @@ class LearningCurve:
 
     def plot(self, *, factor: float = 4.0, ax: Axes | None = None) -> Axes:
         """Draw the curve up to `factor` times the pictures, with its band, and return the axes."""
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
+        ax = axes_or_new(ax, (6, 3.8))
         ends = np.geomspace(self.sizes[0], factor * self.sizes[-1], 60)
         middle, low, high = np.array([self.accuracy_at(size) for size in ends]).T
-        ax.fill_between(ends, low, high, color="#0072B2", alpha=0.15, label="95 % band")
-        ax.plot(ends, middle, "--", color="#0072B2", label="power law")
+        ax.fill_between(ends, low, high, color=BLUE, alpha=0.15, label="95 % band")
+        ax.plot(ends, middle, "--", color=BLUE, label="power law")
         ax.errorbar(
             self.sizes,
             self.accuracies.mean(0),
             self.accuracies.std(0),
             fmt="o",
             capsize=3,
-            color="#E69F00",
+            color=ORANGE,
             label="measured",
         )
         ax.axvline(self.sizes[-1], color="grey", linewidth=0.8)
@@ -178,7 +176,8 @@ def learning_curve(
     fractions = np.geomspace(1 / 16, 1, points)
     accuracies = np.zeros((repeats, points))
     sizes = np.zeros(points)
-    # The penalty that suits all of them is used throughout, scaled with the number of pictures.
+    # One penalty throughout, the one that suits all of them: searching it anew for each size would
+    # take most of the time, and on few pictures be mostly chance.
     strength = fit_probe(embeddings, seed=seed).strength
     for repeat in track(range(repeats), "Learning curve", repeats, show=verbose):
         rng = np.random.default_rng([seed, repeat])

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 # Two of Okabe and Ito's colours that colour-blind people tell apart, on white and on black.
-_BLUE, _ORANGE = "#0072B2", "#E69F00"
+BLUE, ORANGE = "#0072B2", "#E69F00"
 
 
 def show_images(
@@ -74,7 +74,7 @@ def show_images(
     # Room for a line of text below each picture.
     strip = round(0.2 * width) if titles is not None else gap
     canvas = np.full((rows * (height + strip), columns * (width + gap), 3), 255, "uint8")
-    ax = _axes(ax, (1.6 * columns, 1.6 * columns * canvas.shape[0] / canvas.shape[1]))
+    ax = axes_or_new(ax, (1.6 * columns, 1.6 * columns * canvas.shape[0] / canvas.shape[1]))
     for number, picture in enumerate(pictures):
         top, left = number // columns * (height + strip), number % columns * (width + gap)
         canvas[top : top + height, left : left + width] = picture
@@ -154,10 +154,10 @@ def learning_curves(history: Any, *, metric: str = "accuracy", ax: Axes | None =
         raise ValueError(
             f"The history has no metric {metric!r}. It has: {', '.join(sorted(values))}"
         )
-    ax = _axes(ax, (5.0, 3.2))
+    ax = axes_or_new(ax, (5.0, 3.2))
     for name, label, color in (
-        (metric, "training", _BLUE),
-        (f"val_{metric}", "validation", _ORANGE),
+        (metric, "training", BLUE),
+        (f"val_{metric}", "validation", ORANGE),
     ):
         if name in values:
             epochs = range(1, len(values[name]) + 1)
@@ -193,15 +193,15 @@ def reliability(calibration: Any, *, ax: Axes | None = None) -> Axes:
     Reference:
         DeGroot & Fienberg, *The Comparison and Evaluation of Forecasters* (1983).
     """
-    ax = _axes(ax, (4.2, 4.0))
+    ax = axes_or_new(ax, (4.2, 4.0))
     counts = np.array(calibration.counts)
     ax.plot([0, 1], [0, 1], "--", color="grey", linewidth=1)
     hits = np.rint(np.multiply(calibration.accuracies, counts)).astype(int)
     bounds = [wilson_interval(int(k), int(n)) for k, n in zip(hits, counts, strict=True)]
     low, high = np.array(bounds).T
-    ax.vlines(calibration.confidences, low, high, color=_BLUE, alpha=0.5)
+    ax.vlines(calibration.confidences, low, high, color=BLUE, alpha=0.5)
     sizes = 20 + 280 * counts / counts.max()
-    ax.scatter(calibration.confidences, calibration.accuracies, sizes, color=_BLUE, alpha=0.7)
+    ax.scatter(calibration.confidences, calibration.accuracies, sizes, color=BLUE, alpha=0.7)
     ax.set_xlabel("confidence")
     ax.set_ylabel("part that is right")
     ax.set_title(f"calibration error {100 * calibration.error:.1f} points")
@@ -229,13 +229,13 @@ def schedule(
     >>> ax.get_ylabel()
     'learning rate'
     """
-    ax = _axes(ax, (5.0, 3.2))
-    ax.plot(learning_rates, color=_BLUE if label is None else None, label=label)
+    ax = axes_or_new(ax, (5.0, 3.2))
+    ax.plot(learning_rates, color=BLUE if label is None else None, label=label)
     ax.set_xlabel("step")
     ax.set_ylabel("learning rate")
     if momentums is not None:
         right = ax.twinx()
-        right.plot(momentums, "--", color=_ORANGE)
+        right.plot(momentums, "--", color=ORANGE)
         right.set_ylabel("momentum (dashed)")
     return ax
 
@@ -270,17 +270,17 @@ def learning_rate_finder(
     """
     import numpy as np
 
-    ax = _axes(ax, (5.5, 3.5))
+    ax = axes_or_new(ax, (5.5, 3.5))
     for losses in smoothed:
-        ax.plot(learning_rates, losses, color=_BLUE, alpha=1.0 if len(smoothed) == 1 else 0.35)
+        ax.plot(learning_rates, losses, color=BLUE, alpha=1.0 if len(smoothed) == 1 else 0.35)
     whole = np.isfinite(smoothed).all(axis=0)
     mean = np.mean(smoothed, axis=0)
     if len(smoothed) > 1:
-        ax.plot(learning_rates[whole], mean[whole], color=_BLUE)
+        ax.plot(learning_rates[whole], mean[whole], color=BLUE)
     shown = mean[whole]
     for (name, rate), marker in zip(suggestions.items(), "osv^", strict=False):
         height = np.interp(np.log(rate), np.log(learning_rates[whole]), shown)
-        ax.plot(rate, height, marker, color=_ORANGE, label=f"{name} {rate:.2g}")
+        ax.plot(rate, height, marker, color=ORANGE, label=f"{name} {rate:.2g}")
     if len(shown):
         # The explosion at the end would flatten everything before it.
         low, start = float(shown.min()), float(shown[0])
@@ -295,7 +295,8 @@ def learning_rate_finder(
     return ax
 
 
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Return `ax` or, if it is `None`, the axes of a new figure of so many inches."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt

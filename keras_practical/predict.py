@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_practical._batches import batches_of, pad
 from keras_practical._progress import track
-from keras_practical._validation import check_between, check_choice, check_count
+from keras_practical._validation import as_layers, check_between, check_choice, check_count
 
 __all__ = ["predict_side_by_side", "predict_with_labels", "predict_with_tta"]
 
@@ -163,7 +163,7 @@ def predict_with_tta(
     fixed = isinstance(augmentation, str)
     if fixed:
         check_choice("augmentation", augmentation, _FIXED_VIEWS)
-    layers = augmentation if isinstance(augmentation, list | tuple) else [augmentation]
+    layers = as_layers(augmentation)
 
     def predict(batch: Any) -> np.ndarray:
         if not isinstance(batch, np.ndarray) or batch.ndim != 4:

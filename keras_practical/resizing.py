@@ -52,11 +52,8 @@ def resized(model: keras.Model, image_size: ImageSize) -> keras.Model:
             "`model` must take pictures of one fixed size, (batch, height, width, channels). "
             f"Received: a model with input shape {shape}"
         )
-    # A class of the user's own need not be registered: it is here already.
-    classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
     try:
-        with keras.saving.custom_object_scope(classes):
-            copy = type(model).from_config(_with_size(model.get_config(), shape[1:3], size))
+        copy = from_config(model, _with_size(model.get_config(), shape[1:3], size))
     except ValueError as error:
         raise ValueError(
             f"This network can't take pictures of {size[0]} x {size[1]} pixels: {error}. End it in "
@@ -73,6 +70,14 @@ def resized(model: keras.Model, image_size: ImageSize) -> keras.Model:
     if model.compiled:
         copy.compile_from_config(model.get_compile_config())
     return copy
+
+
+def from_config(model: keras.Model, config: dict[str, Any]) -> keras.Model:
+    """Return a model of the same kind from a configuration that was changed."""
+    # A class of the user's own need not be registered: it is here already.
+    classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+    with keras.saving.custom_object_scope(classes):
+        return type(model).from_config(config)
 
 
 def _with_size(config: Any, old: tuple[int, int], new: tuple[int, int]) -> Any:

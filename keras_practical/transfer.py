@@ -108,62 +108,15 @@ def fine_tune(
     check_positive("backbone_multiplier", backbone_multiplier)
     if frozen_learning_rate is not None:
         check_positive("frozen_learning_rate", frozen_learning_rate)
+    if copies is not None:
+        check_count("copies", copies, minimum=0)
     if not model.compiled:
         raise ValueError("`model` must be compiled: call model.compile(...) first.")
-    optimizer = keras.optimizers.serialize(model.optimizer)
-    history = keras.callbacks.History()
-    history.set_model(model)
-    history.epoch = []
-
-    def prepare(multipliers: Sequence[float]) -> None:
-        # A copy, because a loss-scaling optimizer empties the description it is made from.
-        model.optimizer = keras.optimizers.deserialize(copy.deepcopy(optimizer))
-        if len(multipliers) > 1:
-            variables = [[v for layer in group for v in layer.variables] for group in groups(model)]
-            scale_learning_rates(model.optimizer, variables, multipliers)
-
-    def search(trained: keras.Model, data: Any, default: float) -> float:
-        result = find_lr(trained, data, verbose=False)
-        rate, reason = _supported_rate(result, default)
-        if verbose:
-            print(f"fine_tune: learning rate {rate:.2g}: {reason} ({result!r})")
-        return rate
-
-    def run(
-        trained: keras.Model,
-        data: Any,
-        held_out: Any,
-        *,
-        epochs: range,
-        peak: float,
-        multipliers: Sequence[float],
-    ) -> None:
-        if verbose:
-            print(_announcement(model, len(epochs), peak, multipliers))
-        cycle = OneCycle(peak, start_epoch=epochs.start)
-        order = [SetEpoch(data)] if hasattr(data, "epoch_order") else []
-        arrays = isinstance(data, tuple)
-        try:
-            done = trained.fit(
-                *(data if arrays else (data,)),
-                # Keras warns of every data set that it is told to shuffle and can't.
-                shuffle=arrays or (isinstance(data, keras.utils.PyDataset) and not order),
-                validation_data=held_out,
-                initial_epoch=epochs.start,
-                epochs=epochs.stop,
-                callbacks=[*callbacks, *order, cycle],
-                verbose=verbose,
-            )
-        finally:
-            cycle.on_train_end()  # Keras leaves it out after Ctrl-C.
-        history.epoch += done.epoch
-        for name, values in done.history.items():
-            history.history.setdefault(name, []).extend(values)
-
+    tuning = _FineTuning(model, callbacks, verbose)
     peak = None if isinstance(max_learning_rate, str) else max_learning_rate
     if frozen_epochs:
         freeze_to(model, -1)
-        prepare([1.0])
+        tuning.prepare([1.0])
         embedded = head_training(
             model,
             train,
@@ -180,22 +133,94 @@ def fine_tune(
             print(_frozen_announcement(embedded))
         frozen_peak = frozen_learning_rate
         if frozen_peak is None:
-            frozen_peak = search(phase[0], phase[1], 1e-2) if peak is None else 10 * peak
+            frozen_peak = tuning.search(*phase[:2], default=1e-2) if peak is None else 10 * peak
             peak = frozen_peak / 10
         try:
-            run(*phase, epochs=range(frozen_epochs), peak=frozen_peak, multipliers=[1.0])
+            tuning.run(*phase, epochs=range(frozen_epochs), peak=frozen_peak, multipliers=[1.0])
         finally:
             if isinstance(embedded, HeadTraining):
                 embedded.finish(model)
     if epochs and not model.stop_training:
         unfreeze(model, train_batch_norm=train_batch_norm)
         multipliers = _multipliers(model, backbone_multiplier)
-        prepare(multipliers)
+        tuning.prepare(multipliers)
         if peak is None:
-            peak = search(model, train, 1e-3)
+            peak = tuning.search(model, train, default=1e-3)
         all_epochs = range(frozen_epochs, frozen_epochs + epochs)
-        run(model, train, validation_data, epochs=all_epochs, peak=peak, multipliers=multipliers)
-    return history
+        tuning.run(
+            model, train, validation_data, epochs=all_epochs, peak=peak, multipliers=multipliers
+        )
+    return tuning.history
+
+
+class _FineTuning:
+    """The steps that both phases of one `fine_tune` share."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        callbacks: Sequence[keras.callbacks.Callback],
+        verbose: str | int,
+    ) -> None:
+        self._model = model
+        self._callbacks = callbacks
+        self._verbose = verbose
+        self._optimizer = keras.optimizers.serialize(model.optimizer)
+        self.history = keras.callbacks.History()
+        self.history.set_model(model)
+        self.history.epoch = []
+
+    def prepare(self, multipliers: Sequence[float]) -> None:
+        """Give the model a fresh optimizer, with a rate for each layer group."""
+        # A copy, because a loss-scaling optimizer empties the description it is made from.
+        self._model.optimizer = keras.optimizers.deserialize(copy.deepcopy(self._optimizer))
+        if len(multipliers) > 1:
+            variables = [
+                [variable for layer in group for variable in layer.variables]
+                for group in groups(self._model)
+            ]
+            scale_learning_rates(self._model.optimizer, variables, multipliers)
+
+    def search(self, trained: keras.Model, data: Any, *, default: float) -> float:
+        """Ask the finder for a learning rate, and say which it is and why."""
+        result = find_lr(trained, data, verbose=False)
+        rate, reason = _supported_rate(result, default)
+        if self._verbose:
+            print(f"fine_tune: learning rate {rate:.2g}: {reason} ({result!r})")
+        return rate
+
+    def run(
+        self,
+        trained: keras.Model,
+        data: Any,
+        held_out: Any,
+        *,
+        epochs: range,
+        peak: float,
+        multipliers: Sequence[float],
+    ) -> None:
+        """Train for one cycle and add its epochs to the history."""
+        if self._verbose:
+            print(_announcement(self._model, len(epochs), peak, multipliers))
+        cycle = OneCycle(peak, start_epoch=epochs.start)
+        order = [SetEpoch(data)] if hasattr(data, "epoch_order") else []
+        arrays = isinstance(data, tuple)
+        try:
+            done = trained.fit(
+                *(data if arrays else (data,)),
+                # Keras warns of every data set that it is told to shuffle and can't.
+                shuffle=arrays or (isinstance(data, keras.utils.PyDataset) and not order),
+                validation_data=held_out,
+                initial_epoch=epochs.start,
+                epochs=epochs.stop,
+                callbacks=[*self._callbacks, *order, cycle],
+                verbose=self._verbose,
+            )
+        finally:
+            cycle.on_train_end()  # Keras leaves it out after Ctrl-C.
+        self.history.epoch += done.epoch
+        for name, values in done.history.items():
+            self.history.history.setdefault(name, []).extend(values)
 
 
 def _frozen_announcement(embedded: HeadTraining | str) -> str:

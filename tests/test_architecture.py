@@ -112,6 +112,8 @@ INTERNAL = {
     "curves": {"check_segments"},
     "feature_networks": {"draws", "random_layer"},
     "images": {"Header", "decode", "inspect", "readable_formats"},
+    "plots": {"axes_or_new"},
+    "resizing": {"from_config"},
     "sources": {"composed", "decided"},
 }
 

@@ -6,8 +6,7 @@ import joblib
 import keras
 import numpy as np
 import pytest
-from test_probes import blobs
-from tiny import tiny_backbone, tiny_data
+from tiny import blobs, tiny_backbone, tiny_data
 
 import keras_practical as kp
 from keras_practical.index import ImageRecord
@@ -181,3 +180,14 @@ def test_wrong_data_are_named():
         kp.cross_validate(fit_probe, "photos/", **QUIET)
     with pytest.raises(ValueError, match="one label for each input"):
         kp.cross_validate(fit_probe, (np.zeros((3, 2)), [0, 1]), **QUIET)
+
+
+def test_class_in_one_group_is_named_for_models_that_learn_only_what_they_see():
+    from sklearn.linear_model import LogisticRegression
+
+    inputs, labels = numbered(60, classes=3)
+    groups = np.where(labels == 2, 0, np.arange(60))
+    with pytest.raises(ValueError, match=r"too few groups.*\[2, 3\] classes"):
+        kp.cross_validate(
+            lambda part: LogisticRegression().fit(*part), (inputs, labels), groups=groups, **QUIET
+        )

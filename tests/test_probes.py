@@ -5,22 +5,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from tiny import tiny_backbone, tiny_data
+from tiny import blobs, tiny_backbone, tiny_data, weights_by_layer
 
 import keras_practical as kp
 from keras_practical.embeddings import Embeddings
 from keras_practical.probes import fit_probe
 
 QUIET = {"verbose": False}
-
-
-def blobs(n=200, size=8, classes=3, distance=1.5, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    centres = rng.normal(size=(classes, size))
-    features = rng.normal(size=(n, size)) + distance * centres[labels]
-    names = tuple("abcdefgh"[:classes])
-    return Embeddings((10 + 5 * features).astype("float32"), labels, (), names)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -86,7 +77,13 @@ def test_linear_probe_is_a_plain_model_that_predicts_the_same(tmp_path, classes)
 def test_linear_probe_trains_on():
     images, labels = tiny_data(n=90)
     model = kp.linear_probe(tiny_backbone(), (images, labels), **QUIET)
+    before = weights_by_layer(model)
     kp.transfer.fine_tune(model, (images, labels), frozen_epochs=0, epochs=1, verbose=0)
+    moved = {
+        path for path, value in weights_by_layer(model).items() if (value != before[path]).any()
+    }
+    assert {path.split("/")[-2] for path in moved} >= {"early", "middle", "late"}
+    assert moved & {weight.path for weight in model.layers[-1].weights}
 
 
 @pytest.mark.tf_only

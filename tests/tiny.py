@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_practical.embeddings import Embeddings
+
 
 def tiny_backbone(seed=0):
     """Return a network from 8 x 8 pixels to a feature map, with two BatchNormalization layers."""
@@ -29,6 +31,16 @@ def tiny_data(n=24, classes=3, seed=0):
     images = rng.integers(0, 100, (n, 8, 8, 3))
     images[np.arange(n), :, :, labels] += 120
     return images.astype("uint8"), labels.astype("int64")
+
+
+def blobs(n=200, size=8, classes=3, distance=1.5, seed=0):
+    """Return embeddings of classes that lie around centres of their own."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    centres = rng.normal(size=(classes, size))
+    features = rng.normal(size=(n, size)) + distance * centres[labels]
+    names = tuple("abcdefgh"[:classes])
+    return Embeddings((10 + 5 * features).astype("float32"), labels, (), names)
 
 
 def weights_by_layer(model):
