@@ -4,7 +4,8 @@
 
 For each scenario the true values come from a test set of 400,000; then many small test sets are
 drawn, the intervals computed by the package's own functions, and it is counted how often they hold
-the truth. McNemar's test is run on pairs of equally good models: how often does it cry wolf?
+the truth; beside them, the plain stratified bootstrap of balanced accuracy. McNemar's test is run
+on pairs of equally good models: how often does it cry wolf?
 """
 
 import argparse
@@ -37,17 +38,30 @@ def draw(rng, n, shares, distance):
     return powers / powers.sum(1, keepdims=True), labels
 
 
+def plain_bootstrap(probabilities, labels, rng):
+    """Return the bounds of balanced accuracy that resampling each class's examples gives."""
+    right = probabilities.argmax(1) == labels
+    counts, hits = np.bincount(labels), np.bincount(labels, right)
+    present = counts > 0
+    counts, hits = counts[present], hits[present]
+    recalls = rng.binomial(counts, hits / counts, (2000, len(counts))) / counts
+    return np.quantile(recalls.mean(1), [0.025, 0.975])
+
+
 for name, (shares, distance) in SCENARIOS.items():
     rng = np.random.default_rng(options.seed)
     truth = kp.evaluate_predictions(*draw(rng, 400_000, shares, distance))
     for n in (20, 100, 1000):
-        held = {number: [] for number in NUMBERS}
+        held = {number: [] for number in (*NUMBERS, "plain bootstrap")}
         for number in range(options.draws):
-            found = kp.evaluate_predictions(*draw(rng, n, shares, distance), seed=number)
+            drawn = draw(rng, n, shares, distance)
+            low, high = plain_bootstrap(*drawn, np.random.default_rng(number))
+            held["plain bootstrap"].append(low <= truth.balanced_accuracy <= high)
+            found = kp.evaluate_predictions(*drawn, seed=number)
             for what in NUMBERS:
                 low, high = getattr(found, f"{what}_interval")
                 held[what].append(low <= getattr(truth, what) <= high)
-        shown = ", ".join(f"{what} {100 * np.mean(held[what]):.1f}" for what in NUMBERS)
+        shown = ", ".join(f"{what} {100 * np.mean(held[what]):.1f}" for what in held)
         print(f"{name}, n={n}: {shown} %", flush=True)
 
 rng = np.random.default_rng(options.seed)

@@ -104,7 +104,7 @@ def cross_validate(
         seed: Whole number >= 0; decides the parts.
         jobs: Folds trained at a time, in processes of their own (joblib); `build` must then be
             importable or picklable by cloudpickle. Default: one, or what an enclosing
-            `joblib.parallel_config` says: with its `backend="dask"` or `"ray"`, on other machines.
+            `joblib.parallel_config` says: with its `backend="dask"`, on other machines.
         verbose: Whether to show a progress bar.
 
     Returns:

@@ -146,7 +146,7 @@ def embed(
     body = feature_model(model, pictures.shape)
     half = _has_gpu() if mixed_precision is None else mixed_precision
     network = FeatureNetwork(body, batch_size, half)
-    stores = [_Memory(1), _Memory(copies if layers else 0)]
+    stores: list[_Memory | FeatureFile] = [_Memory(1), _Memory(copies if layers else 0)]
     if cache_dir is not None:
         network_key = (model_fingerprint(body), half, pictures.content)
         shape = (pictures.count or 0, body.output_shape[-1])

@@ -8,7 +8,7 @@
 # | | |
 # |---|---|
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); photos: `--data` |
-# | **Time** | 2 minutes on 2 CPU cores |
+# | **Time** | 2 to 3 minutes on 2 CPU cores |
 # | **Result to expect** | a probe on random features: 97.2 % (94.9–98.5) of 359 held-out digits, |
 # | | 98.4 % (97.7–99.0) of 1,438 cross-validated; twice the digits: +0.5 points (0.3–0.6) |
 #
