@@ -63,11 +63,16 @@ setup(
             "jupytext>=1.16",
             "mypy>=1.13",
             "nbclient>=0.10",
+            "nibabel>=5.2",
             "pre-commit>=4",
+            "pydicom>=3",
             "pytest>=8",
             "pytest-xdist>=3.6",
+            "python-gdcm>=3.0.24",
             "ruff>=0.9",
         ],
+        # DICOM, compressed too, and NIfTI.
+        "medical": ["nibabel>=5.2", "pydicom>=3", "python-gdcm>=3.0.24"],
         # Photos as iPhones store them.
         "heic": ["pillow-heif>=0.21"],
     },

@@ -12,6 +12,7 @@ from keras_practical import (
     curves,
     intervals,
     losses,
+    medical,
     optimizers,
     plots,
     resuming,
@@ -32,9 +33,12 @@ from keras_practical.index import ImageIndex, ImageRecord
 from keras_practical.intervals import wilson_interval
 from keras_practical.learning_curves import LearningCurve, learning_curve
 from keras_practical.lr_finder import LRFinderResult, find_lr
+from keras_practical.operating_points import OperatingPoint, sensitivity_at_specificity
 from keras_practical.predict import predict_with_labels, predict_with_tta
 from keras_practical.probes import Probe, fit_probe, linear_probe
 from keras_practical.resizing import resized
+from keras_practical.volume_data import VolumeBatches, VolumeData, load_volumes, pad_volumes
+from keras_practical.volume_files import read_volume
 
 __version__ = "0.1.0"
 
@@ -49,7 +53,10 @@ __all__ = [
     "LRFinderResult",
     "LearningCurve",
     "OneCycle",
+    "OperatingPoint",
     "Probe",
+    "VolumeBatches",
+    "VolumeData",
     "__version__",
     "augment",
     "backbones",
@@ -69,15 +76,20 @@ __all__ = [
     "learning_curve",
     "linear_probe",
     "load_images",
+    "load_volumes",
     "losses",
+    "medical",
     "optimizers",
+    "pad_volumes",
     "plots",
     "predict_with_labels",
     "predict_with_tta",
     "read_image",
+    "read_volume",
     "resized",
     "resuming",
     "schedules",
+    "sensitivity_at_specificity",
     "suggestions",
     "temperature_scaled",
     "transfer",

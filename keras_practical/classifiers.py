@@ -89,7 +89,7 @@ def classifier(
     check_between("label_smoothing", label_smoothing, 0.0, 0.999)
     rate = {"linear": 0.2, "mlp": 0.5}[head] if dropout is None else dropout
     check_between("dropout", rate, 0.0, 0.999)
-    body, shape, scaling = _backbone(backbone, image_size, weights, preprocessing)
+    body, shape, scaling = resolve_backbone(backbone, image_size, weights, preprocessing)
 
     inputs = keras.Input(shape, name="images")
     features = inputs
@@ -111,7 +111,7 @@ def classifier(
     return model
 
 
-def _backbone(
+def resolve_backbone(
     backbone: str | keras.Model,
     image_size: ImageSize | None,
     weights: str | Path | None,

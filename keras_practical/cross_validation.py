@@ -99,8 +99,9 @@ def cross_validate(
         folds: Parts, >= 2. Each has about the same share of every class.
         repeats: How often to divide anew, >= 1.
         groups: What belongs together and must not be torn apart, such as one patient's pictures:
-            one value a picture, or a function from its `ImageRecord` to one. Without it,
-            pictures of the same patient on both sides make the result too good.
+            one value a picture, or a function from its `ImageRecord` to one. Default: the groups
+            that `load_images` was given, if it was. Without any, pictures of the same patient on
+            both sides make the result too good.
         seed: Whole number >= 0; decides the parts.
         jobs: Folds trained at a time, in processes of their own (joblib); `build` must then be
             importable or picklable by cloudpickle. Default: one, or what an enclosing
@@ -133,6 +134,8 @@ def cross_validate(
     check_count("seed", seed, minimum=0)
     whole = _Whole.of(data)
     labels = whole.labels
+    if groups is None and any(record.group is not None for record in whole.index):
+        groups = [record.group for record in whole.index]
     grouping = None if groups is None else _grouping(groups, whole.index, len(labels))
     rounds = [_split(labels, grouping, folds, seed + repeat) for repeat in range(repeats)]
     tests = [test for splits in rounds for test in splits]

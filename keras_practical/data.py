@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_practical import downloads, sources
+from keras_practical import downloads, medical, sources
 from keras_practical._validation import (
     ImageSize,
     check_between,
@@ -19,9 +17,10 @@ from keras_practical._validation import (
     check_count,
     check_image_size,
 )
-from keras_practical.images import Header
-from keras_practical.index import ImageIndex, ImageRecord
+from keras_practical.index import ImageIndex
+from keras_practical.indexing import SPLITS, index_of, report_problems
 from keras_practical.pixels import EpochOrder, PixelSource, PixelStore
+from keras_practical.splitting import Groups, decide_splits, groups_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,7 +31,6 @@ _FILE_SIZE = 224
 # Decoded once and kept, 5,000 photos of 224 x 224 take 0.75 GB; above this the default is to
 # decode them again in each epoch.
 _MEMORY_LIMIT_BYTES = 2 * 1024**3
-_SPLITS = ("train", "validation", "test")
 _KINDS = {
     "arrays": "arrays",
     "csv": "a CSV file",
@@ -85,6 +83,8 @@ def load_images(
     seed: int = 0,
     aspect: str = "crop",
     color_mode: str = "rgb",
+    window: medical.Window = "file",
+    groups: Groups | None = None,
     cache: str | None = "auto",
     cache_dir: str | Path | None = None,
     on_error: str = "skip",
@@ -102,7 +102,8 @@ def load_images(
 
     The validation pictures are chosen class by class from the pictures' names and `seed`, so the
     same seed gives the same split on every machine. A source that brings its own validation split
-    keeps it.
+    keeps it. Where several pictures show one patient, one animal or one scene, say so with
+    `groups`, or the model is judged by pictures that it has nearly seen.
 
     Args:
         source: A folder of class folders (with or without `train/`, `validation/` and `test/`
@@ -118,6 +119,12 @@ def load_images(
         aspect: How a picture of another shape fits: `"crop"` keeps the middle, `"pad"` adds black
             borders, `"stretch"` distorts.
         color_mode: `"rgb"` (3 channels) or `"grayscale"` (1 channel).
+        window: As in `read_image`: which values of DICOM files become 0 to 255, such as `"lung"`.
+        groups: What belongs together and must be on one side of the split: a CSV file's column, a
+            function from a picture's `ImageRecord` (of which `name` is the path in the source and
+            `label` the class) to its group, or a mapping from paths in the source, or from files'
+            names, to groups. About `validation_fraction` of each class is held out, in whole
+            groups. The groups are kept as `record.group`.
         cache: `"memory"` decodes every picture once, here; `"disk"` likewise, into a file in
             `cache_dir` that the next run finds again; `None` decodes in each epoch. `"auto"` is
             `"memory"` up to 2 GiB of decoded pictures, otherwise `None`.
@@ -152,6 +159,7 @@ def load_images(
     check_between("validation_fraction", validation_fraction, 0.0, 0.9)
     check_choice("aspect", aspect, ("crop", "pad", "stretch"))
     check_choice("color_mode", color_mode, ("rgb", "grayscale"))
+    medical.check_window(window)
     check_choice("cache", cache, ("auto", "memory", "disk", None))
     check_choice("on_error", on_error, ("skip", "raise"))
     if (cache == "disk") != (cache_dir is not None):
@@ -159,12 +167,14 @@ def load_images(
             '`cache="disk"` and `cache_dir` go together. '
             f"Received: cache={cache!r}, cache_dir={cache_dir!r}"
         )
-    listing = _list(source, class_names, columns, download, data_dir)
+    column = groups if isinstance(groups, str) else None
+    listing = _list(source, class_names, columns, column, download, data_dir)
     if image_size is None:
         image_size = listing.native_size or _FILE_SIZE
     size = check_image_size("image_size", image_size)
-    splits = _decide_splits(listing, validation_fraction, seed)
-    store = PixelStore(listing.pictures, size, aspect=aspect, color_mode=color_mode)
+    group_names = groups_of(listing, groups)
+    splits = decide_splits(listing, validation_fraction, seed, groups=group_names)
+    store = PixelStore(listing.pictures, size, aspect=aspect, color_mode=color_mode, window=window)
     mode = _cache_mode(cache, store.nbytes)
     if mode is None:
         # Training makes do without a picture that turns out to be broken; an evaluation must know
@@ -172,9 +182,9 @@ def load_images(
         headers = store.check_files([split != "train" for split in splits], verbose=verbose)
     else:
         headers = store.decode_all(cache_dir if mode == "disk" else None, verbose=verbose)
-    index = _index(listing, splits, headers)
-    _report_problems(index, on_error)
-    parts = [_source(index, split, store, batch_size, seed) for split in _SPLITS]
+    index = index_of(listing, splits, headers, group_names)
+    report_problems(index, on_error)
+    parts = [_source(index, split, store, batch_size, seed) for split in SPLITS]
     train, validation, test = (part and dataset_of(part) for part in parts)
     data = ImageData(
         train,
@@ -193,11 +203,17 @@ def _list(
     source: Any,
     class_names: Sequence[str] | None,
     columns: Mapping[str, str] | None,
+    group_column: str | None,
     download: bool,
     data_dir: str | Path | None,
 ) -> sources.Listing:
     """Choose the kind of source."""
     kind = _kind(source)
+    if kind != "csv" and group_column is not None:
+        raise ValueError(
+            "`groups` can name a column of a CSV file only; for other sources give a function or a "
+            f"mapping. Received: groups={group_column!r} with {_KINDS[kind]}"
+        )
     options = {"arrays": class_names, "csv": columns, "tfds": data_dir}
     for owner, name in (("arrays", "class_names"), ("csv", "columns"), ("tfds", "data_dir")):
         if options[owner] is not None and kind != owner:
@@ -214,7 +230,7 @@ def _list(
     if kind == "tfds":
         return downloads.from_tfds(str(source)[5:], download=download, data_dir=data_dir)
     if kind == "csv":
-        return sources.from_csv(source, columns=columns)
+        return sources.from_csv(source, columns=columns, group=group_column)
     return sources.from_folder(source)
 
 
@@ -234,84 +250,10 @@ def _kind(source: Any) -> str:
     return "csv" if str(source).lower().endswith((".csv", ".tsv")) else "folder"
 
 
-def _decide_splits(listing: sources.Listing, fraction: float, seed: int) -> list[str]:
-    """Give each undecided picture to training or validation, class by class.
-
-    The order comes from a hash of seed and name: no random generator whose stream may change,
-    no file system whose order may differ, and pictures added later leave the others where they
-    are as far as the fraction allows.
-    """
-    splits = [split or "train" for split in listing.splits]
-    if fraction == 0.0:
-        return splits
-    for label, class_name in enumerate(listing.class_names):
-        open_positions = [
-            position
-            for position, split in enumerate(listing.splits)
-            if split is None and listing.labels[position] == label
-        ]
-        if not open_positions:
-            continue
-        if len(open_positions) < 2:
-            raise ValueError(
-                f"Class {class_name!r} has one picture, which can't serve for both training and "
-                "validation. Add pictures, or pass validation_fraction=0."
-            )
-        open_positions.sort(key=lambda position: _rank(listing.names[position], seed))
-        count = round(len(open_positions) * fraction)
-        for position in open_positions[: min(max(count, 1), len(open_positions) - 1)]:
-            splits[position] = "validation"
-    return splits
-
-
-def _rank(name: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{sources.composed(name)}".encode()).digest()
-
-
 def _cache_mode(cache: str | None, nbytes: int) -> str | None:
     if cache != "auto":
         return cache
     return "memory" if nbytes <= _MEMORY_LIMIT_BYTES else None
-
-
-def _index(
-    listing: sources.Listing, splits: Sequence[str], headers: Sequence[Header]
-) -> ImageIndex:
-    records = []
-    for position, header in enumerate(headers):
-        picture = listing.pictures[position]
-        records.append(
-            ImageRecord(
-                str(picture) if isinstance(picture, str | Path) else listing.names[position],
-                listing.labels[position],
-                splits[position],
-                header.width,
-                header.height,
-                header.orientation,
-                header.problem,
-            )
-        )
-    return ImageIndex(tuple(records), listing.class_names)
-
-
-def _report_problems(index: ImageIndex, on_error: str) -> None:
-    """Warn once of all unreadable pictures, or stop; stop if a class has nothing left."""
-    problems = index.problems
-    if problems:
-        listed = "\n".join(f"  {record.name}: {record.problem}" for record in problems[:20])
-        more = f"\n  ... and {len(problems) - 20} more, in index.problems" * (len(problems) > 20)
-        text = f"{len(problems)} of {len(index)} pictures can't be read:\n{listed}{more}"
-        if on_error == "raise":
-            raise ValueError(f'{text}\nRepair or remove them, or pass on_error="skip".')
-        warnings.warn(f"{text}\nThey are left out.", stacklevel=3)
-    for split in _SPLITS:
-        empty = [name for name, count in index.counts(split).items() if not count]
-        wanted = split == "train" or any(record.split == split for record in index)
-        if wanted and empty:
-            raise ValueError(
-                f"Class {empty[0]!r} has no readable picture for {split}. Add some, or remove the "
-                "class."
-            )
 
 
 def _source(
@@ -387,7 +329,7 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
 
 
 def _summary(index: ImageIndex, size: tuple[int, int], mode: str | None, nbytes: int) -> str:
-    counts = [(len(index.split(split)), split) for split in _SPLITS]
+    counts = [(len(index.split(split)), split) for split in SPLITS]
     parts = [f"{n:,} {'training' if split == 'train' else split}" for n, split in counts if n]
     kept = {
         None: "decoded anew in each epoch",

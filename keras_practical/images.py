@@ -3,7 +3,7 @@
 `read_image` is the one place where bytes become pixels. Ordinary JPEG files take a fast road:
 the decoder itself shrinks them while it decodes, which is several times faster for photos much
 larger than asked. Everything else (CMYK, 16-bit, palette, alpha, animated, TIFF, ...) goes through
-Pillow.
+Pillow, DICOM through pydicom.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import io
 import math
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_practical import medical
+from keras_practical._framing import array_to_uint8, finish, scaled
 from keras_practical._validation import ImageSize, check_choice, check_image_size
 
 __all__ = ["read_image"]
@@ -40,6 +43,7 @@ def read_image(
     image_size: ImageSize | None = None,
     aspect: str = "crop",
     color_mode: str = "rgb",
+    window: medical.Window = "file",
 ) -> np.ndarray:
     """Read one picture as training sees it: upright, in [0, 255], at the size asked.
 
@@ -56,6 +60,10 @@ def read_image(
         image_size: Pixels, one number or `(height, width)`. Default: the picture's own size.
         aspect: `"crop"` keeps the middle, `"pad"` adds black borders, `"stretch"` distorts.
         color_mode: `"rgb"` or `"grayscale"`.
+        window: Which of a DICOM file's values become 0 to 255: `"file"` as the file asks (all of
+            them if it doesn't), `"full"` all of them, a pair `(center, width)` in the scanner's
+            unit or, for CT, a name in `keras_practical.medical.CT_WINDOWS`, such as `"lung"`. Other
+            files and arrays are taken as they are.
 
     Returns:
         uint8 array of shape `(height, width, 3)`, or `(height, width, 1)` for `"grayscale"`.
@@ -70,12 +78,13 @@ def read_image(
     [255, 255, 255]
 
     Reference:
-        EXIF 2.32, tag 0x0112 (orientation).
+        EXIF 2.32, tag 0x0112 (orientation); windows: DICOM PS3.3, C.11.2.1.2.
     """
     check_choice("aspect", aspect, _ASPECTS)
     check_choice("color_mode", color_mode, _COLOR_MODES)
+    medical.check_window(window)
     size = None if image_size is None else check_image_size("image_size", image_size)
-    pixels, header = decode(source, size, aspect, color_mode)
+    pixels, header = decode(source, size, aspect, color_mode, window)
     if pixels is None:
         name = source if isinstance(source, str | Path) else "the picture given"
         raise ValueError(f"Can't read {name}: {header.problem}.")
@@ -97,28 +106,30 @@ def decode(
     size: tuple[int, int] | None,
     aspect: str,
     color_mode: str,
+    window: medical.Window,
 ) -> tuple[np.ndarray | None, Header]:
     """Return the pixels as `read_image` does, and the header; no pixels if there is a problem."""
     try:
         if isinstance(source, np.ndarray):
-            pixels, orientation, upright = _array_to_uint8(source), 1, source.shape[:2]
-            return _finish(pixels, size, aspect, color_mode, 1), Header(upright[1], upright[0])
+            pixels, orientation, upright = array_to_uint8(source), 1, source.shape[:2]
+            return finish(pixels, size, aspect, color_mode, 1), Header(upright[1], upright[0])
         data = source if isinstance(source, bytes) else _read_file(source)
         if not data:
             return None, Header(problem="the file is empty")
-        found = _decode_jpeg(data, size, aspect)
-        if found is None:
-            found = _decode_with_pillow(data)
+        if medical.is_dicom(data):
+            found = _decode_dicom(data, window)
+        else:
+            found = _decode_jpeg(data, size, aspect) or _decode_with_pillow(data)
         pixels, orientation, (height, width) = found
         upright = (width, height) if orientation >= 5 else (height, width)
-        finished = _finish(pixels, size, aspect, color_mode, orientation)
+        finished = finish(pixels, size, aspect, color_mode, orientation)
         return finished, Header(upright[1], upright[0], orientation)
     # A broken file can make a decoder raise almost anything, and one photo must not stop a run.
     except Exception as error:
         return None, Header(problem=_explain(source, error))
 
 
-def inspect(source: str | Path | bytes | np.ndarray) -> Header:
+def inspect(source: str | Path | bytes | np.ndarray, *, window: medical.Window = "file") -> Header:
     """Return the header without decoding; a file whose end is missing counts as a problem."""
     from PIL import Image
 
@@ -132,15 +143,19 @@ def inspect(source: str | Path | bytes | np.ndarray) -> Header:
             stream.seek(max(0, length - _PEEK_BYTES))
             tail = stream.read()
             stream.seek(0)
-            plain = _inspect_plain_jpeg(stream.read(_PEEK_BYTES), tail)
+            head = stream.read(_PEEK_BYTES)
+            if medical.is_dicom(head):
+                # Only decoding tells whether the pixels are there and a decoder for them is.
+                return decode(source, None, "crop", "rgb", window)[1]
+            plain = _inspect_plain_jpeg(head, tail)
             if plain is not None:
                 return plain
             stream.seek(0)
-            with Image.open(stream, formats=readable_formats()) as image:
+            with Image.open(stream, formats=_readable_formats()) as image:
                 end = _END_MARKS.get(image.format or "")
                 # Phones append films to photos: only decoding tells those from files cut off.
                 whole = end is None or end in tail
-                if not whole and decode(source, None, "crop", "rgb")[1].problem:
+                if not whole and decode(source, None, "crop", "rgb", window)[1].problem:
                     return Header(problem="the file is cut off: its end is missing")
                 # A PNG may keep its orientation behind the pixels; reading on would decode them.
                 late = image.format == "PNG" and "exif" not in image.info
@@ -182,7 +197,7 @@ def _decode_jpeg(
                 orientation = _orientation(image)
         divisor = 1
         if size is not None:
-            needed = _scaled(height, width, size[::-1] if orientation >= 5 else size, aspect)
+            needed = scaled(height, width, size[::-1] if orientation >= 5 else size, aspect)
             divisor = _shrinkage(height, width, needed)
         pixels = simplejpeg.decode_jpeg(
             data,
@@ -240,17 +255,28 @@ def _shrinkage(height: int, width: int, needed: tuple[int, int]) -> int:
 def _decode_with_pillow(data: bytes) -> tuple[np.ndarray, int, tuple[int, int]]:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
+    with Image.open(io.BytesIO(data), formats=_readable_formats()) as image:
         image.load()
         return _pillow_to_rgb(image), _orientation(image), (image.height, image.width)
 
 
-def readable_formats() -> tuple[str, ...]:
+def _decode_dicom(data: bytes, window: medical.Window) -> tuple[np.ndarray, int, tuple[int, int]]:
+    pixels = array_to_uint8(next(medical.shown(medical.dicom_slices(data, first=True), window)))
+    return pixels, 1, (pixels.shape[0], pixels.shape[1])
+
+
+def _readable_formats() -> tuple[str, ...]:
     """Return the formats that this Pillow has a reader for; it refuses to be asked for others."""
     from PIL import Image
 
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def readers() -> tuple[str, ...]:
+    """Return all that can be read here: what couldn't be may be once more is installed."""
+    decoders = [name for name in ("pydicom", "gdcm", "openjpeg") if find_spec(name)]
+    return (*_readable_formats(), *decoders)
 
 
 def _orientation(image: Any) -> int:
@@ -267,7 +293,7 @@ def _pillow_to_rgb(image: Any) -> np.ndarray:
     from PIL import Image
 
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _array_to_uint8(_to_8_bits(np.asarray(image)))
+        return array_to_uint8(_to_8_bits(np.asarray(image)))
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -289,95 +315,6 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
     return np.clip(values / top, 0.0, 1.0) * 255.0
 
 
-def _array_to_uint8(values: np.ndarray) -> np.ndarray:
-    """Return an array's pixels as uint8 of shape `(height, width, 3)`."""
-    if values.ndim == 2:
-        values = values[:, :, None]
-    if values.ndim != 3 or values.shape[2] not in (1, 3) or 0 in values.shape:
-        raise ValueError(
-            "an array must be of shape (height, width), (height, width, 1) or (height, width, 3), "
-            f"not {values.shape}"
-        )
-    if values.dtype != np.uint8:
-        values = np.rint(np.clip(values, 0, 255)).astype("uint8")
-    return np.broadcast_to(values, (*values.shape[:2], 3))
-
-
-def _scaled(height: int, width: int, size: tuple[int, int], aspect: str) -> tuple[int, int]:
-    """Return the size that a whole `height` x `width` picture has once it fits `size`."""
-    if aspect == "stretch":
-        return size
-    choose = max if aspect == "crop" else min
-    factor = choose(size[0] / height, size[1] / width)
-    return max(1, math.ceil(height * factor - 1e-6)), max(1, math.ceil(width * factor - 1e-6))
-
-
-def _finish(
-    pixels: np.ndarray,
-    size: tuple[int, int] | None,
-    aspect: str,
-    color_mode: str,
-    orientation: int,
-) -> np.ndarray:
-    """Resize, turn upright and convert the colours of `(height, width, 3)` uint8 pixels."""
-    if size is not None:
-        # Turning the small picture afterwards is cheaper than turning the large one before.
-        pixels = _resize(pixels, size[::-1] if orientation >= 5 else size, aspect)
-    pixels = _upright(pixels, orientation)
-    if color_mode == "grayscale":
-        # ITU-R 601 luma, as in Pillow and in JPEG.
-        grey = pixels @ np.array([0.299, 0.587, 0.114], "float32")
-        pixels = np.rint(grey).astype("uint8")[:, :, None]
-    # The caller's own: neither read-only nor the array that came in.
-    return np.require(pixels, requirements=["C", "W"])
-
-
-def _resize(pixels: np.ndarray, size: tuple[int, int], aspect: str) -> np.ndarray:
-    height, width = pixels.shape[:2]
-    target = size
-    if aspect == "crop":
-        factor = max(size[0] / height, size[1] / width)
-        box = (
-            min(height, max(1, round(size[0] / factor))),
-            min(width, max(1, round(size[1] / factor))),
-        )
-        top, left = (height - box[0]) // 2, (width - box[1]) // 2
-        pixels = pixels[top : top + box[0], left : left + box[1]]
-    elif aspect == "pad":
-        target = _scaled(height, width, size, aspect)
-    resized = _interpolate(pixels, target)
-    if target == size:
-        return resized
-    padded = np.zeros((*size, 3), "uint8")
-    row, column = (size[0] - target[0]) // 2, (size[1] - target[1]) // 2
-    padded[row : row + target[0], column : column + target[1]] = resized
-    return padded
-
-
-def _interpolate(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize, several times faster than Pillow does."""
-    height, width = pixels.shape[:2]
-    if size == (height, width):
-        return pixels
-    import cv2
-
-    # Bilinear interpolation looks at 2 x 2 pixels: it would skip some when shrinking further.
-    skips = height > 2 * size[0] or width > 2 * size[1]
-    filter_ = cv2.INTER_AREA if skips else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(pixels), size[::-1], interpolation=filter_)
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo the turn and the mirroring that the EXIF orientation tells of."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels
-
-
 def _explain(source: Any, error: Exception) -> str:
     """Say in one line why a picture can't be read, and what to do where that is known."""
     from PIL import UnidentifiedImageError
@@ -390,6 +327,8 @@ def _explain(source: Any, error: Exception) -> str:
                 "HEIC photos need `pip install pillow-heif` and "
                 "`pillow_heif.register_heif_opener()` before loading"
             )
+        if str(source).lower().endswith((".nii", ".nii.gz")):
+            return "a NIfTI file holds a volume: use load_volumes or read_volume"
         return "it is not a picture in a known format, or its header is damaged"
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:200]

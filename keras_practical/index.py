@@ -21,6 +21,7 @@ class ImageRecord:
         height: Upright height in pixels; 0 while unknown.
         orientation: EXIF orientation of the file, 1 (upright) to 8.
         problem: Why the picture can't be used; `None` if it can.
+        group: What must not be torn apart by a split, such as the patient; `None` if unknown.
 
     Example:
 
@@ -35,6 +36,7 @@ class ImageRecord:
     height: int = 0
     orientation: int = 1
     problem: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_practical import medical
 from keras_practical._progress import track
-from keras_practical.images import Header, decode, inspect, readable_formats
+from keras_practical.images import Header, decode, inspect, readers
 from keras_practical.index import ImageRecord
 
 __all__ = ["EpochOrder", "PixelSource", "PixelStore"]
@@ -36,6 +37,7 @@ class PixelStore:
         size: `(height, width)` in pixels.
         aspect: `"crop"`, `"pad"` or `"stretch"`, as in `read_image`.
         color_mode: `"rgb"` or `"grayscale"`.
+        window: As in `read_image`.
 
     Example:
 
@@ -46,12 +48,19 @@ class PixelStore:
     """
 
     def __init__(
-        self, pictures: Sequence[Any], size: tuple[int, int], *, aspect: str, color_mode: str
+        self,
+        pictures: Sequence[Any],
+        size: tuple[int, int],
+        *,
+        aspect: str,
+        color_mode: str,
+        window: medical.Window = "file",
     ) -> None:
         self._pictures = pictures
         self._size = size
         self._aspect = aspect
         self._color_mode = color_mode
+        self._window = window
         self._pixels: np.ndarray | None = None
         self._reported: set[int] = set()
 
@@ -100,7 +109,9 @@ class PixelStore:
 
         def check(position: int) -> Header:
             picture = self._pictures[position]
-            return self._decode(picture)[1] if decoded[position] else inspect(picture)
+            if decoded[position]:
+                return self._decode(picture)[1]
+            return inspect(picture, window=self._window)
 
         return self._in_parallel(check, "Checking pictures", verbose)
 
@@ -124,7 +135,7 @@ class PixelStore:
 
     def content_hash(self, positions: Sequence[int] | np.ndarray) -> str:
         """Return a hash of the pictures at `positions`, in order, and of how they are read."""
-        settings = (1, self.shape, self._aspect, readable_formats())
+        settings = (1, self.shape, self._aspect, self._window, readers())
         digest = hashlib.sha256(repr(settings).encode())
         for position in positions:
             picture = self._pictures[position]
@@ -138,7 +149,7 @@ class PixelStore:
         return digest.hexdigest()
 
     def _decode(self, picture: Any) -> tuple[np.ndarray | None, Header]:
-        return decode(picture, self._size, self._aspect, self._color_mode)
+        return decode(picture, self._size, self._aspect, self._color_mode, self._window)
 
     def _fill(self, pixels: np.ndarray, verbose: bool) -> list[Header]:
         def fill(position: int) -> Header:
@@ -177,7 +188,7 @@ class PixelStore:
 
     def _fingerprint(self) -> str:
         """Return a hash that changes with any picture or setting, or once more can be read."""
-        settings = (1, self.shape, self._aspect, readable_formats())
+        settings = (1, self.shape, self._aspect, self._window, readers())
         digest = hashlib.sha256(repr(settings).encode())
         for picture in self._pictures:
             if isinstance(picture, np.ndarray):

@@ -42,6 +42,7 @@ class Listing:
         splits: `"train"`, `"validation"`, `"test"` or `None` (not yet decided) for each picture.
         class_names: One name a class.
         native_size: `(height, width)` that arrays have by themselves, `None` for files.
+        groups: What each picture belongs to, if a column says so.
 
     Example:
 
@@ -55,6 +56,7 @@ class Listing:
     splits: Sequence[str | None]
     class_names: tuple[str, ...]
     native_size: tuple[int, int] | None = None
+    groups: Sequence[str] | None = None
 
 
 def from_folder(folder: str | Path) -> Listing:
@@ -119,6 +121,7 @@ def from_csv(
     file: str | Path,
     *,
     columns: Mapping[str, str] | None = None,
+    group: str | None = None,
 ) -> Listing:
     """List the pictures of a CSV file with a header line; paths are relative to the file's folder.
 
@@ -126,6 +129,7 @@ def from_csv(
         file: The CSV file, UTF-8, separated by commas, semicolons or tabs.
         columns: The file's own names for the columns `path`, `label` (the class's name) and
             `split` (`train`, `validation` or `test`; optional), such as `{"path": "image_id"}`.
+        group: The column that says what each picture belongs to, such as the patient.
 
     Returns:
         The listing, ordered by class and path. Files that aren't there come to light on reading.
@@ -152,6 +156,8 @@ def from_csv(
     named = {"path": "path", "label": "label", "split": "split", **(columns or {})}
     if "split" not in (columns or {}) and "split" not in (reader.fieldnames or []):
         del named["split"]
+    if group is not None:
+        named["group"] = group
     missing = [name for name in named.values() if name not in (reader.fieldnames or [])]
     if missing:
         raise ValueError(
@@ -164,14 +170,14 @@ def from_csv(
     if len(class_names) < 2:
         raise ValueError(_too_few_classes(f"Column {named['label']!r} of {source}", class_names))
     given = {row[2] for row in rows if row[2]}
-    rows = [(path, name, split and decided(split, given)) for path, name, split in rows]
     rows.sort(key=lambda row: (composed(row[1]), composed(row[0])))
     return Listing(
         [source.parent / row[0] for row in rows],
         [Path(row[0]).as_posix() for row in rows],
         [class_names.index(row[1]) for row in rows],
-        [row[2] for row in rows],
+        [row[2] and decided(row[2], given) for row in rows],
         class_names,
+        groups=None if group is None else [row[3] for row in rows],
     )
 
 
@@ -257,8 +263,8 @@ def from_digits() -> Listing:
 
 def _csv_row(
     source: Path, line: int, row: Mapping[str, str | None], named: Mapping[str, str]
-) -> tuple[str, str, str | None]:
-    """Return a row's path, class name and split."""
+) -> tuple[str, str, str | None, str]:
+    """Return a row's path, class name, split and group."""
     cells = {role: (row[column] or "").strip() for role, column in named.items()}
     for role, cell in cells.items():
         if not cell:
@@ -271,7 +277,8 @@ def _csv_row(
         raise ValueError(
             f"{source}, line {line}: {split!r} is no split; use train, validation or test."
         )
-    return cells["path"], cells["label"], split and SPLIT_NAMES[split.lower()]
+    split = split and SPLIT_NAMES[split.lower()]
+    return cells["path"], cells["label"], split, cells.get("group", "")
 
 
 def decided(split: str, splits: Iterable[str]) -> str | None:

@@ -13,13 +13,25 @@ from keras_practical._validation import check_count, check_positive
 from keras_practical.callbacks import OneCycle
 from keras_practical.classifiers import classifier
 from keras_practical.curves import geometric_multipliers
+from keras_practical.ensembles import ensemble
 from keras_practical.freezing import freeze_to, groups, summary, unfreeze
 from keras_practical.head_training import HeadTraining, head_training
 from keras_practical.lr_finder import LRFinderResult, find_lr
 from keras_practical.optimizers import scale_learning_rates
 from keras_practical.resuming import SetEpoch
+from keras_practical.volumes import slice_attention, volume_classifier
 
-__all__ = ["classifier", "fine_tune", "freeze_to", "groups", "summary", "unfreeze"]
+__all__ = [
+    "classifier",
+    "ensemble",
+    "fine_tune",
+    "freeze_to",
+    "groups",
+    "slice_attention",
+    "summary",
+    "unfreeze",
+    "volume_classifier",
+]
 
 
 def fine_tune(
