@@ -23,7 +23,7 @@ def ensemble(models: Sequence[keras.Model], *, name: str = "ensemble") -> keras.
         name: The joint model's name.
 
     Returns:
-        A plain `keras.Model`, compiled as the first of them if that is. Saved, it is one file.
+        A plain `keras.Model`, not compiled: there is nothing left to train. Saved, it is one file.
 
     Raises:
         ValueError: There are fewer than two models, or their inputs or outputs differ.
@@ -62,7 +62,4 @@ def ensemble(models: Sequence[keras.Model], *, name: str = "ensemble") -> keras.
     outputs = keras.layers.Average(dtype="float32", name="mean")(
         [member(inputs) for member in members]
     )
-    joint = keras.Model(inputs, outputs, name=name)
-    if first.compiled:
-        joint.compile(optimizer="adam", loss=first.loss, metrics=["accuracy"])
-    return joint
+    return keras.Model(inputs, outputs, name=name)

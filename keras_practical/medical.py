@@ -1,4 +1,4 @@
-"""DICOM and NIfTI: from what a scanner measured to pixels from 0 to 255.
+"""DICOM: from what a scanner measured to pixels from 0 to 255.
 
 A scanner's values have a unit, such as Hounsfield's for CT, and a range that no screen shows at
 once. A *window* says which part of the range becomes 0 to 255.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ __all__ = [
     "check_window",
     "dicom_slices",
     "is_dicom",
-    "nifti_slices",
     "shown",
 ]
 
@@ -35,7 +33,7 @@ CT_WINDOWS: dict[str, tuple[float, float]] = {
     "lung": (-600, 1500),
     "mediastinum": (50, 350),
 }
-_INSTALL = 'pip install "keras-practical[medical]"'
+INSTALL = 'pip install "keras-practical[medical]"'
 _COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
@@ -146,7 +144,7 @@ def dicom_slices(data: bytes, *, first: bool = False) -> list[Slice]:
     try:
         import pydicom
     except ImportError as error:
-        raise ImportError(f"DICOM files need {_INSTALL}") from error
+        raise ImportError(f"DICOM files need {INSTALL}") from error
     dataset = pydicom.dcmread(io.BytesIO(data))
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise ValueError(
@@ -155,47 +153,6 @@ def dicom_slices(data: bytes, *, first: bool = False) -> list[Slice]:
     _check_size(dataset)
     frames = 1 if first else int(dataset.get("NumberOfFrames") or 1)
     return [_frame(dataset, frame) for frame in range(frames)]
-
-
-def nifti_slices(path: str | Path) -> list[Slice]:
-    """Read the slices of a NIfTI volume: axial ones, from the feet to the head.
-
-    Args:
-        path: A `.nii` or `.nii.gz` file.
-
-    Returns:
-        The slices, each with the patient's front at the top and their left at the right.
-
-    Raises:
-        ValueError: The file isn't a volume of three dimensions, or it is broken.
-        ImportError: nibabel isn't installed.
-
-    Example:
-
-    >>> nifti_slices("no_such.nii")
-    Traceback (most recent call last):
-    ValueError: there is no such file
-
-    Reference:
-        https://nipy.org/nibabel/image_orientation.html
-    """
-    try:
-        import nibabel
-    except ImportError as error:
-        raise ImportError(f"NIfTI files need {_INSTALL}") from error
-    if not Path(path).is_file():
-        raise ValueError("there is no such file")
-    image = nibabel.as_closest_canonical(nibabel.load(path))
-    shape = tuple(side for place, side in enumerate(image.shape) if place < 3 or side > 1)
-    if len(shape) != 3 or image.get_data_dtype().kind not in "iuf":
-        raise ValueError(f"it isn't one volume of grey values, but of shape {image.shape}")
-    values = np.nan_to_num(np.asarray(image.dataobj, "float32").reshape(shape))
-    # Nibabel's axes grow to the patient's right, front and head.
-    values = np.ascontiguousarray(values[::-1, ::-1].transpose(2, 1, 0))
-    low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
-    own = _between(low, high) if high > low else None
-    height = float(image.affine[2, 2])
-    return [Slice(part, own_window=own, position=z * height) for z, part in enumerate(values)]
 
 
 def shown(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
@@ -238,7 +195,7 @@ def shown(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
             function = _linear(*window)
         else:
             own = one.own_window if window == "file" else None
-            function = own or _between(low, high)
+            function = own or between(low, high)
         light = function(one.values)
         light = 1.0 - light if one.bright_is_low else light
         if one.outside is not None:
@@ -293,7 +250,7 @@ def _decoded(dataset: Any, frame: int) -> np.ndarray:
     except (RuntimeError, NotImplementedError) as error:
         syntax = getattr(dataset.file_meta.get("TransferSyntaxUID"), "name", "an unknown syntax")
         raise ValueError(
-            f"no decoder here reads its pixels, compressed as {syntax}. Try {_INSTALL}, or "
+            f"no decoder here reads its pixels, compressed as {syntax}. Try {INSTALL}, or "
             "decompress the file with gdcmconv or dcmdjpeg"
         ) from error
 
@@ -325,7 +282,7 @@ def _own_window(dataset: Any, frame: int) -> Callable[[np.ndarray], np.ndarray] 
     if function == "SIGMOID":
         return lambda values: 1.0 / (1.0 + np.exp(-4.0 * (values - center) / width))
     if function == "LINEAR_EXACT":
-        return _between(center - width / 2, center + width / 2)
+        return between(center - width / 2, center + width / 2)
     return _linear(center, width)
 
 
@@ -370,7 +327,8 @@ def _range(slices: Sequence[Slice]) -> tuple[float, float]:
     return low, high
 
 
-def _between(low: float, high: float) -> Callable[[np.ndarray], np.ndarray]:
+def between(low: float, high: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the window from `low` to `high`."""
     width = max(high - low, 1e-12)
     return lambda values: np.clip((values - low) / width, 0.0, 1.0)
 

@@ -31,8 +31,6 @@ from keras_practical.volume_files import is_nifti, read_volume
 __all__ = ["VolumeBatches", "VolumeData", "load_volumes", "pad_volumes"]
 
 PADDING = -1.0
-# Each depth makes the backend compile the model once more.
-_DEPTH_STEP = 8
 _MEMORY_LIMIT_BYTES = 2 * 1024**3
 
 
@@ -75,7 +73,11 @@ def pad_volumes(volumes: Sequence[np.ndarray], *, depth: int | None = None) -> n
 
 
 class VolumeBatches(keras.utils.PyDataset):
-    """Batches of scans, filled up to the depth of the deepest one of the batch.
+    """Batches of scans, filled up to the depth of the deepest one.
+
+    All batches have one depth, because `fit` allows for no other, and each depth would compile the
+    model anew. Slices that only fill up cost as much as real ones: where depths differ much, take
+    the slices of the deepest scans at larger distances (`max_slices` of `load_volumes`).
 
     `load_volumes` makes them; make one by hand of scans that are in memory. `fit`, `fine_tune` and
     `evaluate` take it.
@@ -86,6 +88,7 @@ class VolumeBatches(keras.utils.PyDataset):
         batch_size: Scans a batch, >= 1.
         seed: Decides the order, a new one each epoch. Default: always in the order given.
         class_names: One name a class.
+        depth: Number of slices to fill up to. Default: that of the deepest scan.
 
     Raises:
         ValueError: There isn't one label for each scan.
@@ -94,7 +97,7 @@ class VolumeBatches(keras.utils.PyDataset):
 
     >>> batches = VolumeBatches([np.zeros((5, 4, 4, 1)), np.zeros((9, 4, 4, 1))], [0, 1])
     >>> batches[0][0].shape
-    (2, 16, 4, 4, 1)
+    (2, 9, 4, 4, 1)
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class VolumeBatches(keras.utils.PyDataset):
         batch_size: int = 2,
         seed: int | None = None,
         class_names: Sequence[str] | None = None,
+        depth: int | None = None,
     ) -> None:
         super().__init__()
         check_count("batch_size", batch_size)
@@ -117,6 +121,7 @@ class VolumeBatches(keras.utils.PyDataset):
             )
         self.class_names = None if class_names is None else list(class_names)
         self._batch_size = batch_size
+        self._depth = depth or max(len(volume) for volume in volumes)
         self._order = None if seed is None else EpochOrder(len(volumes), seed)
         self._places = np.arange(len(volumes))
         self.on_epoch_end()
@@ -128,9 +133,7 @@ class VolumeBatches(keras.utils.PyDataset):
         """Return a batch of scans, float32, and their labels."""
         places = self._places[index * self._batch_size : (index + 1) * self._batch_size]
         volumes = [self.volumes[place] for place in places]
-        deepest = max(len(volume) for volume in volumes)
-        depth = -(-deepest // _DEPTH_STEP) * _DEPTH_STEP
-        return pad_volumes(volumes, depth=depth), self.labels[places]
+        return pad_volumes(volumes, depth=self._depth), self.labels[places]
 
     def on_epoch_end(self) -> None:
         """Draw the next epoch's order."""
@@ -253,7 +256,12 @@ def load_volumes(
         names = listing.class_names
         parts.append(
             VolumeBatches(
-                scans.take(rows), labels, batch_size=batch_size, seed=order, class_names=names
+                scans.take(rows),
+                labels,
+                batch_size=batch_size,
+                seed=order,
+                class_names=names,
+                depth=max(headers[row].depth for row in rows),
             )
             if rows
             else None

@@ -18,7 +18,7 @@ from keras_practical._validation import (
 )
 from keras_practical.images import decode
 
-__all__ = ["is_nifti", "read_volume"]
+__all__ = ["is_nifti", "nifti_slices", "read_volume"]
 
 
 def read_volume(
@@ -100,10 +100,53 @@ def is_nifti(path: str | Path) -> bool:
     return str(path).lower().endswith((".nii", ".nii.gz"))
 
 
+def nifti_slices(path: str | Path) -> list[medical.Slice]:
+    """Read the slices of a NIfTI volume: axial ones, from the feet to the head.
+
+    Args:
+        path: A `.nii` or `.nii.gz` file.
+
+    Returns:
+        The slices, each with the patient's front at the top and their left at the right.
+
+    Raises:
+        ValueError: The file isn't a volume of three dimensions, or it is broken.
+        ImportError: nibabel isn't installed.
+
+    Example:
+
+    >>> nifti_slices("no_such.nii")
+    Traceback (most recent call last):
+    ValueError: there is no such file
+
+    Reference:
+        https://nipy.org/nibabel/image_orientation.html
+    """
+    try:
+        import nibabel
+    except ImportError as error:
+        raise ImportError(f"NIfTI files need {medical.INSTALL}") from error
+    if not Path(path).is_file():
+        raise ValueError("there is no such file")
+    image = nibabel.as_closest_canonical(nibabel.load(path))
+    shape = tuple(side for place, side in enumerate(image.shape) if place < 3 or side > 1)
+    if len(shape) != 3 or image.get_data_dtype().kind not in "iuf":
+        raise ValueError(f"it isn't one volume of grey values, but of shape {image.shape}")
+    values = np.nan_to_num(np.asarray(image.dataobj, "float32").reshape(shape))
+    # Nibabel's axes grow to the patient's right, front and head.
+    values = np.ascontiguousarray(values[::-1, ::-1].transpose(2, 1, 0))
+    low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
+    own = medical.between(low, high) if high > low else None
+    height = float(image.affine[2, 2])
+    return [
+        medical.Slice(part, own_window=own, position=z * height) for z, part in enumerate(values)
+    ]
+
+
 def _file(path: Path, max_slices: int | None, window: medical.Window) -> list[np.ndarray]:
     """Return the slices of one file as uint8 of shape `(height, width, 3)`."""
     if is_nifti(path):
-        slices = medical.nifti_slices(path)
+        slices = nifti_slices(path)
     elif not path.is_file():
         raise ValueError("there is no such file or folder")
     else:

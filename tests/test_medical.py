@@ -10,7 +10,8 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from keras_practical import load_images, medical, read_image, read_volume
+from keras_practical import load_images, read_image, read_volume
+from keras_practical.volume_files import nifti_slices
 
 
 def sample(name):
@@ -220,7 +221,7 @@ def test_nifti_is_turned_for_the_eye(tmp_path):
     # Voxels that grow to the left, the back and the head: the first two are turned.
     path = tmp_path / "scan.nii.gz"
     nibabel.save(nibabel.Nifti1Image(values, np.diag([-1.0, -1, 2, 1])), path)
-    slices = medical.nifti_slices(path)
+    slices = nifti_slices(path)
     assert len(slices) == 4
     # Rows grow to the back and columns to the left, as in DICOM.
     assert slices[1].values.tolist() == values[:, :, 1].T.tolist()
