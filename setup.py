@@ -45,6 +45,7 @@ setup(
         "numpy>=1.26",
         "pillow>=11.3",
         "psutil>=5.9",
+        "pycocotools>=2.0.8",
         "rich>=13.7",
         "scikit-learn>=1.5",
         "scipy>=1.13",
