@@ -6,6 +6,7 @@ Nothing is judged here; `annotations` compares what is said with the pictures.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,8 +40,8 @@ class WrittenImage:
     height: int | None = None
 
 
-class Unusable(ValueError):
-    """Something in an annotation file that isn't a box; the text gives the line."""
+class _NoBox(ValueError):
+    """Something that should be a box and isn't; the text gives the line."""
 
 
 def read_annotations(path: Path, *, class_name: str) -> tuple[list[WrittenImage], list[str]]:
@@ -125,7 +126,7 @@ def _read_dlib(
                     name: _number(box.attributes.get(name), name, path, box.line)
                     for name in ("left", "top", "width", "height")
                 }
-            except Unusable as error:
+            except _NoBox as error:
                 problems.append(str(error))
                 continue
             left, top = numbers["left"], numbers["top"]
@@ -144,12 +145,12 @@ def _read_voc(path: Path, root: Element, problems: list[str]) -> list[WrittenIma
         box = thing.find("bndbox")
         try:
             if box is None:
-                raise Unusable(f"{path}, line {thing.line}: an <object> without a <bndbox>.")
+                raise _NoBox(f"{path}, line {thing.line}: an <object> without a <bndbox>.")
             left, top, right, bottom = (
                 _number(box.value(name), name, path, box.line)
                 for name in ("xmin", "ymin", "xmax", "ymax")
             )
-        except Unusable as error:
+        except _NoBox as error:
             problems.append(str(error))
             continue
         # VOC counts pixels from 1, and the last one belongs to the box: a box's edges are one less
@@ -171,25 +172,35 @@ def _read_voc(path: Path, root: Element, problems: list[str]) -> list[WrittenIma
 
 def _read_coco(path: Path, _: str, problems: list[str]) -> list[WrittenImage]:
     content = read_json(path)
-    parts = ("images", "annotations", "categories")
-    if not isinstance(content, Mapping) or any(part not in content for part in parts):
-        raise ValueError(f"{path} isn't a COCO file: it must have {', '.join(parts)}.")
+    needed = {"images": ("id", "file_name"), "categories": ("id", "name"), "annotations": ()}
+    for part, keys in needed.items():
+        entries = content.get(part) if isinstance(content, Mapping) else None
+        if not isinstance(entries, list):
+            raise ValueError(f"{path} isn't a COCO file: it must have a list {part!r}.")
+        for entry in entries:
+            if not isinstance(entry, Mapping) or any(key not in entry for key in keys):
+                raise ValueError(
+                    f"{path} isn't a COCO file: each of its {part} must have "
+                    f"{' and '.join(keys) or 'a bbox'}. Received: {str(entry)[:60]}"
+                )
     names = {category["id"]: str(category["name"]) for category in content["categories"]}
-    lines: list[int] = []
     boxes: dict[Any, list[WrittenBox]] = {image["id"]: [] for image in content["images"]}
     for number, annotation in enumerate(content["annotations"]):
         edges = _coco_edges(annotation.get("bbox"))
-        where = annotation.get("image_id"), annotation.get("category_id")
-        if edges is None or where[0] not in boxes or where[1] not in names:
-            lines = lines or json_object_lines(path, "annotations")
-            what = "its bbox isn't four numbers" if edges is None else "there is no such picture"
-            if edges is not None and where[0] in boxes:
-                what = "there is no such category"
-            problems.append(f"{path}, line {lines[number]}: annotation {number}: {what}.")
-            continue
-        crowd = bool(annotation.get("iscrowd", 0))
-        # The line is looked up only where it's needed: see `line_of`.
-        boxes[where[0]].append(WrittenBox(names[where[1]], edges, -number - 1, crowd))
+        image, category = annotation.get("image_id"), annotation.get("category_id")
+        line = -number - 1
+        problem = None
+        if edges is None:
+            problem = f"bbox must be four numbers. Received: {annotation.get('bbox')!r}"
+        elif image not in boxes:
+            problem = f"there is no image {image!r}"
+        elif category not in names:
+            problem = f"there is no category {category!r}"
+        else:
+            crowd = bool(annotation.get("iscrowd", 0))
+            boxes[image].append(WrittenBox(names[category], edges, line, crowd))
+        if problem is not None:
+            problems.append(f"{path}, line {line_of(path, line, 'annotations')}: {problem}")
     images = []
     for number, image in enumerate(content["images"]):
         size = [_whole(image.get(side)) for side in ("width", "height")]
@@ -201,8 +212,15 @@ def _read_coco(path: Path, _: str, problems: list[str]) -> list[WrittenImage]:
 
 
 def line_of(file: Path, line: int, part: str) -> int:
-    """Return a line number, of JSON's entry number `-line` where it had to be put off."""
-    return line if line >= 0 else json_object_lines(file, part)[-line - 1]
+    """Return a line number; entry n of a JSON list has -n - 1 until somebody asks."""
+    if line >= 0:
+        return line
+    return _json_lines(file, part, file.stat().st_mtime_ns)[-line - 1]
+
+
+@functools.lru_cache(maxsize=4)
+def _json_lines(file: Path, part: str, _modified: int) -> list[int]:
+    return json_object_lines(file, part)
 
 
 def _coco_edges(box: Any) -> tuple[float, float, float, float] | None:
@@ -250,7 +268,7 @@ def _read_csv(path: Path, class_name: str, problems: list[str]) -> list[WrittenI
             continue
         try:
             boxes = _csv_boxes(path, line, cells, class_name)
-        except Unusable as error:
+        except _NoBox as error:
             problems.append(str(error))
             continue
         images.append(WrittenImage(path.parent / cells["path"], boxes, path, line))
@@ -305,11 +323,9 @@ def _number(text: str | None, name: str, path: Path, line: int) -> float:
     try:
         number = float(text or "")
     except ValueError:
-        raise Unusable(
-            f"{path}, line {line}: {name} must be a number. Received: {text!r}"
-        ) from None
+        raise _NoBox(f"{path}, line {line}: {name} must be a number. Received: {text!r}") from None
     if number != number or abs(number) == float("inf"):
-        raise Unusable(f"{path}, line {line}: {name} must be a number. Received: {text!r}")
+        raise _NoBox(f"{path}, line {line}: {name} must be a number. Received: {text!r}")
     return number
 
 
