@@ -113,9 +113,12 @@ def sensitivity_at_specificity(
     (0.3, 1.0, 0.75)
 
     Reference:
-        Threshold from other data: Wilson's interval. From the same: the bootstrap of Zhou & Qin,
-        *Improved confidence intervals for the sensitivity at a fixed level of specificity of a
-        continuous-scale diagnostic test*, Statistics in Medicine 24 (2005), method BTII.
+        Wilson's interval, with an effective number of examples where the threshold was chosen on
+        the same ones or where there are groups: as many as give the variance of a bootstrap that
+        repeats the choice (Platt, Hanley & Yang, *Bootstrap confidence intervals for the
+        sensitivity of a quantitative diagnostic test*, Statistics in Medicine 19 (2000); Korn &
+        Graubard, *Confidence intervals for proportions with small expected number of positive
+        counts estimated from survey data*, Survey Methodology 24 (1998)).
     """
     # At 1 no threshold is low enough on new data, at 0 every one is.
     check_between("specificity", specificity, 0.01, 0.999)
@@ -137,7 +140,11 @@ def sensitivity_at_specificity(
         )
     else:
         grouping = _grouping(groups, truth)
-        intervals = _bootstrap(scores, truth, grouping, threshold, specificity, seed)
+        draws = _bootstrap(scores, truth, grouping, threshold, specificity, seed)
+        intervals = (
+            _interval(found / positives, positives, len(set(grouping[truth])), draws[0]),
+            _interval(spared / negatives, negatives, len(set(grouping[~truth])), draws[1]),
+        )
     return OperatingPoint(
         sensitivity=found / positives,
         sensitivity_interval=intervals[0],
@@ -202,8 +209,8 @@ def _bootstrap(
     threshold: float | None,
     specificity: float,
     seed: int,
-) -> tuple[Interval, Interval]:
-    """Return intervals of sensitivity and specificity from drawing groups anew."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sensitivities and specificities of draws of groups."""
     rng = np.random.default_rng(seed)
     with_positives = np.bincount(grouping, truth) > 0
     strata = [np.flatnonzero(with_positives), np.flatnonzero(~with_positives)]
@@ -227,16 +234,17 @@ def _bootstrap(
             at = negatives[np.argmax(reached >= wanted, axis=1)][:, None]
         else:
             at = np.full((len(of_positives), 1), threshold)
-        sensitivities.append(_share(of_positives, scores[truth] > at))
-        specificities.append(_share(of_negatives, negatives <= at))
-    return _around(np.concatenate(sensitivities)), _around(np.concatenate(specificities))
+        sensitivities.append((of_positives * (scores[truth] > at)).sum(1) / of_positives.sum(1))
+        specificities.append((of_negatives * (negatives <= at)).sum(1) / of_negatives.sum(1))
+    return np.concatenate(sensitivities), np.concatenate(specificities)
 
 
-def _share(times: np.ndarray, hits: np.ndarray) -> np.ndarray:
-    """Return each draw's share of hits, with two more of each kind (Agresti & Coull)."""
-    return ((times * hits).sum(1) + _Z**2 / 2) / (times.sum(1) + _Z**2)
-
-
-def _around(values: np.ndarray) -> Interval:
-    middle, spread = float(values.mean()), _Z * float(values.std(ddof=1))
-    return max(0.0, middle - spread), min(1.0, middle + spread)
+def _interval(share: float, n: int, groups: int, draws: np.ndarray) -> Interval:
+    """Return Wilson's interval for as many independent examples as the draws' spread tells."""
+    plain, spread = share * (1 - share) / n, float(draws.var(ddof=1))
+    # Where all examples agree there is no spread, and so the groups count.
+    effective = n * plain / max(plain, spread) if plain > 0 else groups
+    z = _Z**2 / effective
+    middle = (share + z / 2) / (1 + z)
+    half = (share * (1 - share) * z + z**2 / 4) ** 0.5 / (1 + z)
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -73,6 +73,19 @@ def test_pictures_of_one_patient_count_once():
     assert np.ptp(with_threshold.specificity_interval) > np.ptp(by_wilson.specificity_interval)
 
 
+@pytest.mark.parametrize("groups", [None, np.repeat(np.arange(20), 2)])
+@pytest.mark.parametrize("chosen_on", [None, (SCORES, LABELS)])
+def test_no_miss_among_few_isn_t_certainty(groups, chosen_on):
+    labels = np.repeat([0, 1], 20)
+    scores = labels + np.arange(40) / 100
+    found = sensitivity_at_specificity(scores, labels, groups=groups, chosen_on=chosen_on)
+    assert found.sensitivity == 1.0
+    low, high = found.sensitivity_interval
+    assert high == pytest.approx(1.0)
+    n = 20 if groups is None else 10
+    assert low == pytest.approx(wilson_interval(n, n)[0], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
