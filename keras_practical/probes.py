@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,13 +197,23 @@ def linear_probe(
 
 def _best_strength(embeddings: Embeddings, folds: int, seed: int) -> float:
     """Return the strength with the least log-loss on held-out folds, climbing down from 0.01."""
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    labels, groups = embeddings.labels, [record.group for record in embeddings.index]
+    kind = StratifiedKFold
+    if groups and None not in groups:
+        # Patients on both sides would ask for a penalty under which they can be recognised.
+        pairs = set(zip(labels.tolist(), groups, strict=True))
+        fewest = min(Counter(label for label, _ in pairs).values())
+        if fewest > 1:
+            kind, folds = StratifiedGroupKFold, min(folds, fewest)
+    splitter = kind(folds, shuffle=True, random_state=seed)
     classes = len(embeddings.class_names)
     parts = [
         (embeddings.take(train), embeddings.take(test))
-        for train, test in splitter.split(embeddings.features, embeddings.labels)
+        for train, test in splitter.split(
+            embeddings.features, labels, groups if kind is StratifiedGroupKFold else None
+        )
     ]
     found: dict[int, float] = {}
 

@@ -1,6 +1,7 @@
 """Groups stay on one side of a split, classes keep their shares, seeds decide."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from keras_practical import cross_validate, load_images
 from keras_practical.embeddings import Embeddings
 from keras_practical.index import ImageRecord
+from keras_practical.probes import fit_probe
 from keras_practical.sources import Listing
 from keras_practical.splitting import decide_splits, groups_of
 
@@ -166,3 +168,16 @@ def test_wrong_columns_are_named(table, tmp_path):
         load_images(table, groups="doctor")
     with pytest.raises(ValueError, match="a column of a CSV file only"):
         load_images(tmp_path, groups="patient")
+
+
+def test_the_probes_penalty_is_chosen_with_groups_kept_together():
+    """Features that tell patients apart, and classes hardly, need a strong penalty."""
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(20), 8)
+    labels = patients % 2
+    features = rng.normal(size=(20, 30))[patients] + 0.1 * rng.normal(size=(160, 30))
+    records = [ImageRecord(str(place), int(label)) for place, label in enumerate(labels)]
+    alone = Embeddings(features, labels, tuple(records), ("a", "b"))
+    grouped = tuple(replace(r, group=str(p)) for r, p in zip(records, patients, strict=True))
+    known = Embeddings(features, labels, grouped, ("a", "b"))
+    assert fit_probe(known).strength < fit_probe(alone).strength
