@@ -40,7 +40,7 @@ class Windows(keras.utils.PyDataset):
     window shows an object at about the size that the model is for, or, for some of them, any
     place at any scale. The random geometry of the augmentation and the window's own place and scale
     are multiplied into one matrix, by which the picture is interpolated once and the boxes move
-    with it. Every epoch brings new windows; the same seed brings the same ones.
+    with it. Every epoch brings new windows; the same seed brings the same ones, in the same order.
 
     Args:
         model: A detector, whose classes, sizes and stride count.
@@ -261,6 +261,7 @@ def fit(
     data: DetectionData,
     *,
     epochs: int = 4,
+    steps: int | None = None,
     batch_size: int = 8,
     max_learning_rate: float = 2e-3,
     augmentation: Any = "default",
@@ -276,7 +277,8 @@ def fit(
     Args:
         model: A compiled detector, from `build`.
         data: From `load`.
-        epochs: Number of epochs, >= 1, of 200 windows each, or more with more boxes.
+        epochs: Number of epochs, >= 1.
+        steps: As in `Windows`.
         batch_size: Windows in a batch.
         max_learning_rate: The one cycle's peak, > 0.
         augmentation: As in `Windows`.
@@ -302,7 +304,7 @@ def fit(
     >>> from keras_practical.detector import build
     >>> data = DetectionData(tuple(images), ("square",))
     >>> model = build(network, data, object_pixels=16, verbose=False)
-    >>> sorted(fit(model, data, epochs=1, verbose=0).history)[-2:]
+    >>> sorted(fit(model, data, epochs=1, steps=2, verbose=0).history)[-2:]
     ['offsets_loss', 'sizes_loss']
 
     Reference:
@@ -312,7 +314,9 @@ def fit(
     check_positive("max_learning_rate", max_learning_rate)
     if not model.compiled:
         raise ValueError("`model` must be compiled: call model.compile(...) first.")
-    windows = Windows(model, data, batch_size=batch_size, augmentation=augmentation, seed=seed)
+    windows = Windows(
+        model, data, batch_size=batch_size, steps=steps, augmentation=augmentation, seed=seed
+    )
     return model.fit(
         windows,
         epochs=epochs,
