@@ -133,6 +133,7 @@ def dicom_slices(data: bytes, *, first: bool = False) -> list[Slice]:
 
     Example:
 
+    >>> from pathlib import Path
     >>> from pydicom.data import get_testdata_file
     >>> [slice_] = dicom_slices(Path(get_testdata_file("CT_small.dcm")).read_bytes())
     >>> slice_.modality, slice_.values.shape, float(slice_.values.min())

@@ -66,7 +66,8 @@ def fit_probe(
     Args:
         embeddings: What to learn from; augmented views count as further examples.
         strength: Inverse of the penalty on the coefficients of standardized features, > 0, as
-            scikit-learn's `C`. Default: the one with the least log-loss on held-out folds.
+            scikit-learn's `C`. Default: the one with the least log-loss on held-out folds; groups
+            that `load_images` was given stay together there.
         folds: Parts for that choice, >= 2; fewer if a class has fewer examples.
         seed: Decides the folds.
 

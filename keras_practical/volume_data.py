@@ -198,7 +198,7 @@ def load_volumes(
             and each file that lies in the class folder itself.
         image_size: Pixels, one number or `(height, width)`.
         max_slices: As in `read_volume`. A step of training needs memory for all slices of its
-            batch: with MobileNetV2 at 224 pixels some 70 MB each once everything trains.
+            batch: with MobileNetV2 at 224 pixels some 40 MB each once everything trains.
         batch_size: Scans a batch, >= 1.
         validation_fraction: As in `load_images`.
         seed: As in `load_images`.

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from shared_data import data_folder
 
 from keras_practical import cross_validate, load_images
 from keras_practical.embeddings import Embeddings
@@ -181,3 +182,18 @@ def test_the_probes_penalty_is_chosen_with_groups_kept_together():
     grouped = tuple(replace(r, group=str(p)) for r, p in zip(records, patients, strict=True))
     known = Embeddings(features, labels, grouped, ("a", "b"))
     assert fit_probe(known).strength < fit_probe(alone).strength
+
+
+@pytest.mark.real_data
+def test_a_paper_on_both_sides_of_the_official_lung_ct_split_is_found():
+    import csv
+
+    folder = data_folder() / "lung_ct"
+    with (folder / "names.csv").open() as table:
+        papers = {
+            f"{row['split']}/{row['class']}/{row['file']}": row["original_name"].split("-p")[0]
+            for row in csv.DictReader(table)
+        }
+    with pytest.warns(UserWarning, match=r"1 of \d+ groups .*'2020\.03\.13\.20035212'"):
+        data = load_images(folder, image_size=16, groups=papers, verbose=False)
+    assert len(data.index.split("validation")) == 118
