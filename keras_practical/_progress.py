@@ -22,10 +22,11 @@ def track(
 @contextmanager
 def progress_bar(
     description: str, total: int | None, *, show: bool, unit: str | None = None
-) -> Iterator[Callable[[int], None]]:
+) -> Iterator[Callable[..., None]]:
     """Show a bar while the block runs; it's given a function to call with each step's size.
 
-    With a `unit`, such as `"pictures"`, the bar says how many of them a second there are.
+    A text that is passed with the size is shown beside the description. With a `unit`, such as
+    `"pictures"`, the bar says how many of them a second there are.
     """
     from rich import get_console
     from rich.progress import (
@@ -55,4 +56,8 @@ def progress_bar(
     hidden = not show or not (console.is_terminal or console.is_jupyter)
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(description, total=total)
-        yield lambda count: progress.advance(task, count)
+
+        def advance(count: int, note: str = "") -> None:
+            progress.update(task, advance=count, description=f"{description} {note}".rstrip())
+
+        yield advance
