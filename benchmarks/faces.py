@@ -88,7 +88,7 @@ def main():
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--pictures", type=int, choices=[1, 2, 3, 4], default=4)
     parser.add_argument("--leave-one-out", action="store_true")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--max-learning-rate", type=float, default=2e-3)
     parser.add_argument("--object-pixels", type=float, default=48.0)
     options = parser.parse_args()

@@ -32,3 +32,16 @@ def non_maximum_suppression(
         shared = overlaps(boxes[best : best + 1], boxes[others])[0]
         order = others[(shared < overlap) | (labels[others] != labels[best])]
     return np.array(kept, "int64")
+
+
+def averaged(
+    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, kept: np.ndarray
+) -> np.ndarray:
+    """Return the kept boxes, each the mean of those that overlap it by half, weighted by score.
+
+    Gidaris & Komodakis, *Object detection via a multi-region & semantic segmentation-aware CNN
+    model* (2015), section 6 ("bounding box voting").
+    """
+    same = (overlaps(boxes[kept], boxes) >= 0.5) & (labels[kept][:, None] == labels)
+    weights = same * scores
+    return weights @ boxes / weights.sum(1, keepdims=True)

@@ -14,6 +14,8 @@ from keras_practical._validation import check_choice
 # Strides worth tapping. On faces a third map, of stride 32, made it worse.
 _STRIDES = (8, 16)
 _PROBE_PIXELS = 256
+# Convolutions without padding: their maps' cells don't lie a whole number of pixels apart.
+_OUT_OF_STEP = ("InceptionResNetV2", "InceptionV3", "NASNetLarge", "NASNetMobile")
 
 
 def open_backbone(
@@ -22,6 +24,11 @@ def open_backbone(
     """Return a backbone that takes pictures of any size, if it can, and its preprocessing."""
     if isinstance(backbone, str):
         check_choice("backbone", backbone, backbones.BACKBONES)
+        if backbone in _OUT_OF_STEP:
+            raise ValueError(
+                f"`backbone` can't be one of {', '.join(_OUT_OF_STEP)}, whose maps aren't in step "
+                f"with the picture. Take MobileNetV2, for example. Received: {backbone!r}"
+            )
         default = backbones.BACKBONES[backbone].preprocessing
         # `None` sizes build a network without a size of its own.
         size: Any = (None, None)
@@ -59,12 +66,13 @@ def tapped(backbone: keras.Model) -> tuple[keras.Model, tuple[int, ...]]:
                 last[stride] = layer.output
     strides = tuple(stride for stride in _STRIDES if stride in last)
     if not strides:
-        # A shallow network: what it has, as long as there are several cells in an object.
-        strides = tuple(sorted(stride for stride in last if 1 < stride < _STRIDES[0]))[-1:]
+        # A shallow network: the smallest map it has.
+        strides = tuple(sorted({2, 4} & set(last)))[-1:]
     if not strides:
         raise ValueError(
-            "`backbone` must have feature maps 2 to 16 times smaller than its pictures. Received: "
-            f"maps {', '.join(str(stride) for stride in sorted(last)) or 'none'} times smaller"
+            "`backbone` must have feature maps 8 or 16 (or 2 or 4) times smaller than its pictures, "
+            "as padded convolutions make them. Received: maps "
+            f"{', '.join(str(stride) for stride in sorted(last)) or 'none'} times smaller"
         )
     return keras.Model(
         backbone.inputs, [last[stride] for stride in strides], name=backbone.name

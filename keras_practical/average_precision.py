@@ -91,7 +91,7 @@ def evaluate(
     model: keras.Model,
     data: DetectionData,
     *,
-    threshold: float = 0.5,
+    threshold: float = 0.4,
     verbose: bool = True,
     **options: Any,
 ) -> DetectionEvaluation:
@@ -134,7 +134,7 @@ def evaluate(
 
 
 def evaluate_detections(
-    detections: Sequence[Detections], data: DetectionData, *, threshold: float = 0.5
+    detections: Sequence[Detections], data: DetectionData, *, threshold: float = 0.4
 ) -> DetectionEvaluation:
     """Measure boxes that were found before, by any detector, as `evaluate` does.
 
@@ -157,7 +157,7 @@ def evaluate_detections(
     >>> found = Detections(box, np.array([0.9]), np.array([0]), ("cat",))
     >>> print(evaluate_detections([found], truth))
     average precision 1.000 at IoU .5, 1.000 at .5 to .95
-    from score 0.5: 1 of 1 objects found, 0 false alarms
+    from score 0.4: 1 of 1 objects found, 0 false alarms
 
     Reference:
         Lin et al., *Microsoft COCO* (2014), arXiv 1405.0312.

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_practical._boxes import non_maximum_suppression
+from keras_practical._boxes import averaged, non_maximum_suppression
 from keras_practical._validation import check_between, check_choice, check_count, check_positive
 from keras_practical.detection_outputs import DetectionOutputs
 from keras_practical.detector import outputs_of
@@ -77,8 +77,8 @@ def detect(
     model: keras.Model,
     image: str | Path | bytes | np.ndarray,
     *,
-    threshold: float = 0.5,
-    overlap: float = 0.45,
+    threshold: float = 0.4,
+    overlap: float = 0.3,
     tta: str | None = "flip",
     smallest_pixels: float | None = None,
     largest_pixels: float | None = None,
@@ -87,8 +87,8 @@ def detect(
     """Find the objects on a picture.
 
     Use it on any photo: it's read upright, looked at together with its mirror image in scales a
-    factor of 1.4 apart, large scales in tiles so that memory stays small, and of several boxes for
-    one object the surest is kept. The plain-Keras part is `model.predict`, whose outputs
+    factor of 1.4 apart, large scales in tiles so that memory stays small, and the boxes that
+    mean the same object become one. The plain-Keras part is `model.predict`, whose outputs
     `DetectionOutputs` describes.
 
     Args:
@@ -96,7 +96,7 @@ def detect(
         image: A picture's path, its bytes, or an array, as in `kp.read_image`.
         threshold: The lowest score to report, in [0, 1].
         overlap: Intersection over union from which two boxes of a class are the same object,
-            in (0, 1].
+            in (0, 1]: higher where things stand close behind each other.
         tta: `"flip"`: the picture and its mirror image are asked, and their answers averaged.
             `None`: the picture alone, in half the time; also for things that a mirror makes others.
         smallest_pixels: Size (side of a square of the same area) of the smallest objects to look
@@ -155,7 +155,7 @@ def detect(
     all_scores, all_labels = np.concatenate(scores), np.concatenate(labels)
     kept = non_maximum_suppression(edges, all_scores, all_labels, overlap)[:max_detections]
     return Detections(
-        edges[kept].astype("float32"),
+        averaged(edges, all_scores, all_labels, kept).astype("float32"),
         all_scores[kept].astype("float32"),
         all_labels[kept],
         outputs.class_names,

@@ -29,7 +29,7 @@ __all__ = ["Windows", "fit"]
 # Objects come in sizes from 1/1.5 to 1.5 of the model's own: scales of the picture that are a
 # factor of two apart leave no size out.
 _LOG_SIZE = math.log(1.5)
-_KEPT_PICTURES = 64
+_KEPT_BYTES = 10**9
 FILL = 127.5
 
 
@@ -124,7 +124,8 @@ class Windows(keras.utils.PyDataset):
         if steps is not None:
             check_count("steps", steps)
         self.steps = steps or max(25, math.ceil(count / batch_size))
-        self._pictures = functools.lru_cache(_KEPT_PICTURES)(self._read)
+        largest = 3 * max(image.width * image.height for image in data)
+        self._pictures = functools.lru_cache(max(4, _KEPT_BYTES // largest))(self._read)
 
     def __len__(self) -> int:
         return self.steps
@@ -223,7 +224,7 @@ class Windows(keras.utils.PyDataset):
         if not halvings:
             return read_image(image.source)
         size = [max(1, round(side / 2**halvings)) for side in (image.height, image.width)]
-        return read_image(self._pictures(place, 0), image_size=tuple(size), aspect="stretch")
+        return read_image(image.source, image_size=tuple(size), aspect="stretch")
 
 
 def _moved(
@@ -260,7 +261,7 @@ def fit(
     model: keras.Model,
     data: DetectionData,
     *,
-    epochs: int = 4,
+    epochs: int = 8,
     steps: int | None = None,
     batch_size: int = 8,
     max_learning_rate: float = 2e-3,
@@ -272,7 +273,7 @@ def fit(
     """Train a detector: `model.fit` on random windows, with one cycle of the learning rate.
 
     Use it with nothing to tune. The plain-Keras equivalent is what it does: `model.fit(Windows(
-    model, data), epochs=4, callbacks=[kp.OneCycle(2e-3)])`.
+    model, data), epochs=8, callbacks=[kp.OneCycle(2e-3)])`.
 
     Args:
         model: A compiled detector, from `build`.

@@ -53,8 +53,9 @@ def build(
     boxes. Keras has no detector; KerasHub has pretrained ones with a pipeline of their own.
 
     Args:
-        backbone: A name in `keras_practical.backbones.BACKBONES`, or a functional or sequential
-            `keras.Model` from RGB pictures to feature maps.
+        backbone: A name in `keras_practical.backbones.BACKBONES` (but Inception and NASNet, whose
+            maps aren't in step with the picture), or a functional or sequential `keras.Model` from
+            RGB pictures to feature maps.
         data: What the detector is for, from `load`: its classes and the sizes of its boxes count.
         weights: `"imagenet"`, a weights file's path, or `None` for random weights. Not used with a
             `keras.Model`.

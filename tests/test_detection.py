@@ -96,6 +96,14 @@ def test_overlaps_by_hand():
     np.testing.assert_allclose(_boxes.overlaps(first, others), [[1, 1 / 3, 0, 0]])
 
 
+def test_averaged_boxes_by_hand():
+    boxes = np.array([[0, 0, 10, 10.0], [2, 0, 12, 10], [40, 0, 50, 10], [0, 0, 10, 10]])
+    scores, labels = np.array([0.75, 0.25, 0.5, 0.5]), np.array([0, 0, 0, 1])
+    found = _boxes.averaged(boxes, scores, labels, np.array([0, 2]))
+    np.testing.assert_allclose(found, [[0.5, 0, 10.5, 10], [40, 0, 50, 10]])
+    assert _boxes.averaged(boxes, scores, labels, np.zeros(0, int)).shape == (0, 4)
+
+
 def test_suppression_keeps_the_best_of_each_heap_and_other_classes():
     boxes = np.array([[0, 0, 10, 10.0], [1, 0, 11, 10], [40, 0, 50, 10], [0, 0, 10, 10]])
     kept = _boxes.non_maximum_suppression(
@@ -210,8 +218,7 @@ def bright_box(pixels):
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
 
 
-@pytest.mark.parametrize("scale", [0.2, 0.7, 1.0, 2.5])
-@pytest.mark.parametrize("size", [(120, 80), (60, 160)])
+@pytest.mark.parametrize(("scale", "size"), [(0.2, (120, 80)), (0.7, (60, 160)), (2.5, (120, 80))])
 def test_boxes_move_with_the_picture(scale, size):
     # A white disc fills its box, so its own edges in the window say where the box must be.
     width, height = size
@@ -291,10 +298,10 @@ def test_a_large_picture_in_tiles_gives_what_a_small_one_does(trained, monkeypat
     whole = detect(model, image.source)
     monkeypatch.setattr(detecting, "_TILE", 128)
     tiled = detect(model, image.source)
-    assert len(whole) == len(tiled) == 3
-    by_place = [np.argsort(found.boxes[:, 0]) for found in (whole, tiled)]
-    np.testing.assert_allclose(tiled.boxes[by_place[1]], whole.boxes[by_place[0]], atol=3)
-    assert tiled.labels[by_place[1]].tolist() == whole.labels[by_place[0]].tolist()
+    shared = _boxes.overlaps(whole.boxes[:3], tiled.boxes[:3])
+    assert (shared.max(1) > 0.8).all()
+    assert (whole.labels[:3] == tiled.labels[shared.argmax(1)]).all()
+    assert (_boxes.overlaps(image.boxes, tiled.boxes[:3]).max(1) > 0.5).all()
 
 
 @pytest.mark.parametrize(("length", "side", "margin"), [(50, 64, 8), (65, 64, 8), (900, 512, 48)])
@@ -319,12 +326,13 @@ def test_sizes_are_at_most_a_factor_of_1_4_apart():
 def test_a_mirrored_picture_gives_mirrored_boxes(trained):
     model, data = trained
     pixels = data.images[0].source
-    boxes, mirrored = (detect(model, view).boxes for view in (pixels, pixels[:, ::-1].copy()))
-    assert len(boxes)
+    boxes, mirrored = (detect(model, view).boxes[:3] for view in (pixels, pixels[:, ::-1].copy()))
+    assert len(boxes) == 3
     left, top, right, bottom = mirrored.T
-    np.testing.assert_allclose(np.stack([96 - right, top, 96 - left, bottom], 1), boxes, atol=1.5)
-    once = detect(model, pixels, tta=None).boxes
-    assert once.shape != boxes.shape or np.abs(once - boxes).max() > 0.01
+    back = np.stack([96 - right, top, 96 - left, bottom], 1)
+    assert (_boxes.overlaps(back, boxes).max(1) > 0.8).all()
+    once = detect(model, pixels, tta=None).boxes[:3]
+    assert np.abs(once - boxes).max() > 0.01
 
 
 def test_detects_at_other_scales_when_told(trained):
@@ -437,7 +445,7 @@ def test_average_precision_by_hand():
     result = evaluate_detections([found], DetectionData((annotated(truth),), ("a",)))
     assert result.average_precision_50 == pytest.approx((34 + 33 * 2 / 3) / 101)
     assert result.average_precision == pytest.approx(result.average_precision_50)
-    assert (result.found, result.missed, result.false_alarms) == (1, 2, 1)
+    assert (result.found, result.missed, result.false_alarms) == (2, 1, 1)
 
 
 def test_overlap_counts_in_the_mean_over_thresholds():
@@ -518,6 +526,7 @@ def test_bad_arguments(trained):
         (lambda: fit(model, data, epochs=0), "`epochs`"),
         (lambda: build(network(), blank), "`data` must have at least one box"),
         (lambda: build("MobileNetV9", data), "`backbone` must be one of"),
+        (lambda: build("InceptionV3", data), "maps aren't in step .* Received: 'InceptionV3'"),
         (lambda: build(dense, data), "`backbone` must be a name .* input shape"),
         (lambda: build(network(), data, object_pixels=0), "`object_pixels`"),
         (lambda: detect(model, "no.jpg"), "Can't read no.jpg: there is no such file"),
@@ -538,7 +547,7 @@ def test_bad_arguments(trained):
 def test_a_backbone_without_a_usable_map_is_refused():
     data = pictures(0, 3)
     flat = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 3, strides=32)])
-    with pytest.raises(ValueError, match="feature maps 2 to 16 times smaller"):
+    with pytest.raises(ValueError, match="feature maps 8 or 16 .* maps 32 times smaller"):
         build(flat, data)
 
 
