@@ -70,8 +70,8 @@ def tapped(backbone: keras.Model) -> tuple[keras.Model, tuple[int, ...]]:
         strides = tuple(sorted({2, 4} & set(last)))[-1:]
     if not strides:
         raise ValueError(
-            "`backbone` must have feature maps 8 or 16 (or 2 or 4) times smaller than its pictures, "
-            "as padded convolutions make them. Received: maps "
+            "`backbone` must have feature maps 8 or 16 (or 2 or 4) times smaller than its "
+            "pictures, as padded convolutions make them. Received: maps "
             f"{', '.join(str(stride) for stride in sorted(last)) or 'none'} times smaller"
         )
     return keras.Model(

@@ -129,7 +129,10 @@ def evaluate(
         pycocotools, https://github.com/ppwwyyxx/cocoapi.
     """
     images = track(data.images, "Detecting", len(data), show=verbose)
-    found = [detect(model, image.source, threshold=_LOWEST_SCORE, **options) for image in images]
+    found = [
+        detect(model, image.source, threshold=_LOWEST_SCORE, verbose=False, **options)
+        for image in images
+    ]
     return evaluate_detections(found, data, threshold=threshold)
 
 

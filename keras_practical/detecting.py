@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_practical._boxes import averaged, non_maximum_suppression
+from keras_practical._progress import progress_bar
 from keras_practical._validation import check_between, check_choice, check_count, check_positive
 from keras_practical.detection_outputs import DetectionOutputs
 from keras_practical.detector import outputs_of
@@ -83,6 +83,7 @@ def detect(
     smallest_pixels: float | None = None,
     largest_pixels: float | None = None,
     max_detections: int = 100,
+    verbose: bool = True,
 ) -> Detections:
     """Find the objects on a picture.
 
@@ -104,6 +105,7 @@ def detect(
             long.
         largest_pixels: Size of the largest objects. Default: as `build` decided.
         max_detections: The most boxes to return.
+        verbose: Whether to show a progress bar.
 
     Returns:
         `Detections`: boxes in pixels of the picture, scores, labels.
@@ -141,16 +143,23 @@ def detect(
         )
     pixels = read_image(image)
     height, width = pixels.shape[:2]
+    scales = [outputs.object_pixels / size for size in _sizes(low, high)]
+    shapes = [tuple(max(1, round(side * scale)) for side in (height, width)) for scale in scales]
+    grids = [_grid(outputs, shape) for shape in shapes]
     boxes, scores, labels = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros(0, "int64")]
-    for size in _sizes(low, high):
-        scale = outputs.object_pixels / size
-        shape = tuple(max(1, round(side * scale)) for side in (height, width))
-        scaled = read_image(pixels, image_size=shape, aspect="stretch")
-        back = np.tile([width / shape[1], height / shape[0]], 2)
-        for found in _found(model, outputs, scaled, threshold, tta):
-            boxes.append(found[0] * back)
-            scores.append(found[1])
-            labels.append(found[2])
+    count = sum(len(tiles) for _, tiles in grids)
+    with progress_bar("Detecting", count, show=verbose) as advance:
+        for shape, (side, tiles) in zip(shapes, grids, strict=True):
+            scaled = read_image(pixels, image_size=shape, aspect="stretch")
+            back = np.tile([width / shape[1], height / shape[0]], 2)
+            for rows, columns in tiles:
+                tile = _cut(scaled, rows[0], columns[0], side)
+                found = _peaks(_maps(model, tile, tta), outputs.stride, threshold)
+                edges, own = _placed(found[0], rows, columns)
+                boxes.append(edges[own] * back)
+                scores.append(found[1][own])
+                labels.append(found[2][own])
+                advance(1)
     edges = np.clip(np.concatenate(boxes), 0.0, (width, height, width, height))
     all_scores, all_labels = np.concatenate(scores), np.concatenate(labels)
     kept = non_maximum_suppression(edges, all_scores, all_labels, overlap)[:max_detections]
@@ -169,31 +178,38 @@ def _sizes(low: float, high: float) -> list[float]:
     return [low * step ** (place + 0.5) for place in range(count)]
 
 
-def _found(
-    model: keras.Model,
-    outputs: DetectionOutputs,
-    pixels: np.ndarray,
-    threshold: float,
-    tta: str | None,
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield the boxes, scores and labels of a picture at one scale, tile by tile."""
-    height, width = pixels.shape[:2]
+# Where a tile begins along one side, and the part of that side that belongs to it.
+_Span = tuple[int, tuple[int, int]]
+
+
+def _grid(
+    outputs: DetectionOutputs, shape: tuple[int, ...]
+) -> tuple[int, list[tuple[_Span, _Span]]]:
+    """Return the side of the tiles that cover a picture, and the rows and columns of each."""
     side = outputs.window_pixels
     # Two sizes of tiles are all that is ever compiled.
-    if not outputs.fixed_window and max(height, width) > side:
+    if not outputs.fixed_window and max(shape) > side:
         side = max(side, _TILE)
     margin = min(int(outputs.object_pixels), side // 4)
-    for top, (first_y, last_y) in _tiles(height, side, margin):
-        for left, (first_x, last_x) in _tiles(width, side, margin):
-            tile = np.full((1, side, side, 3), _FILL, "float32")
-            part = pixels[top : top + side, left : left + side]
-            tile[0, : part.shape[0], : part.shape[1]] = part
-            boxes, scores, labels = _peaks(_maps(model, tile, tta), outputs.stride, threshold)
-            boxes += np.tile([left, top], 2)
-            x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-            # Each place belongs to one tile, in which it isn't near an edge.
-            own = (first_x <= x) & (x < last_x) & (first_y <= y) & (y < last_y)
-            yield boxes[own], scores[own], labels[own]
+    rows, columns = (_tiles(length, side, margin) for length in shape)
+    return side, list(itertools.product(rows, columns))
+
+
+def _cut(pixels: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    """Return one tile as a batch, grey where there is no picture."""
+    tile = np.full((1, side, side, 3), _FILL, "float32")
+    part = pixels[top : top + side, left : left + side]
+    tile[0, : part.shape[0], : part.shape[1]] = part
+    return tile
+
+
+def _placed(boxes: np.ndarray, rows: _Span, columns: _Span) -> tuple[np.ndarray, np.ndarray]:
+    """Return a tile's boxes in the picture, and which of them are this tile's to report."""
+    (top, (first_y, last_y)), (left, (first_x, last_x)) = rows, columns
+    boxes = boxes + np.tile([left, top], 2)
+    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    # Each place belongs to one tile, in which it isn't near an edge.
+    return boxes, (first_x <= x) & (x < last_x) & (first_y <= y) & (y < last_y)
 
 
 def _maps(model: keras.Model, tile: np.ndarray, tta: str | None) -> dict[str, np.ndarray]:
@@ -208,8 +224,8 @@ def _maps(model: keras.Model, tile: np.ndarray, tta: str | None) -> dict[str, np
     return {name: (value[0] + mirrored[name]) / 2 for name, value in maps.items()}
 
 
-def _tiles(length: int, side: int, margin: int) -> list[tuple[int, tuple[int, int]]]:
-    """Return where tiles begin along one side, and the part of it that belongs to each."""
+def _tiles(length: int, side: int, margin: int) -> list[_Span]:
+    """Return the tiles along one side."""
     if length <= side:
         return [(0, (0, length))]
     count = math.ceil((length - 2 * margin) / (side - 2 * margin))

@@ -547,7 +547,7 @@ def test_bad_arguments(trained):
 def test_a_backbone_without_a_usable_map_is_refused():
     data = pictures(0, 3)
     flat = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 3, strides=32)])
-    with pytest.raises(ValueError, match="feature maps 8 or 16 .* maps 32 times smaller"):
+    with pytest.raises(ValueError, match=r"feature maps 8 or 16 .* maps 32 times smaller"):
         build(flat, data)
 
 

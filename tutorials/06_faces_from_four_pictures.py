@@ -50,7 +50,7 @@ OUTPUT = Path(options.output)
 OUTPUT.mkdir(parents=True, exist_ok=True)
 PAINTED = options.data is None
 SEED = options.seed
-EPOCHS = 1 if QUICK else 8
+EPOCHS = 1 if QUICK else 12
 STEPS = 5 if QUICK else 25
 SIDE = 256  # of a painted picture, in pixels
 CLASS_NAMES = ("apple", "leaf", "lemon")
