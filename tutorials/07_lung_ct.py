@@ -12,8 +12,10 @@
 # | | |
 # |---|---|
 # | **Data** | phantoms: CT slices of 90 made-up patients, drawn by this script; yours: `--data` |
-# | **Time** | 4 minutes on 2 CPU cores |
-# | **Result to expect** | RESULT |
+# | **Time** | 2 minutes on 2 CPU cores |
+# | **Result to expect** | AUC by a leaky split .88, by patient .67 (probe, 511 slices); fine-tuned |
+# | | .96 (95 % interval .90–.99) on 102 slices of unseen patients; attention looks most at the |
+# | | slice with the nodule in 30 of 30 scans (chance: 10 %) |
 #
 # ```
 # python tutorials/07_lung_ct.py
@@ -307,8 +309,11 @@ ax.axvline(0.5, color="0.7", linestyle=":")
 show("3_recipes")
 
 # %% [markdown]
-# The intervals are wide, and wider than they look: they take slices for independent, which those
-# of one patient aren't. With a few hundred slices, don't read much into single steps.
+# The intervals are wide, and should be wider still: they take slices for independent, which those
+# of one patient aren't. So don't read much into single steps. One thing is worth knowing, though:
+# each member of the ensemble learnt from fewer slices than the single model above, and on few
+# slices that can cost more than voting wins. Where the last per cent counts, train the members
+# once more on everything, with other seeds.
 #
 # ## How many ill people are found?
 #
