@@ -148,7 +148,8 @@ def _draw(ax: Axes, box: np.ndarray, color: str, style: str, text: str | None) -
             text,
             color="black",
             fontsize=7,
-            va="bottom",
+            # Above the box, or inside it where that would leave the picture.
+            va="bottom" if top > 0.05 * ax.get_ylim()[0] else "top",
             parse_math=False,
             bbox={"facecolor": color, "edgecolor": "none", "pad": 1.0},
         )
