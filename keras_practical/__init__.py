@@ -18,6 +18,7 @@ from keras_practical import (
     plots,
     resuming,
     schedules,
+    style,
     suggestions,
     transfer,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "resuming",
     "schedules",
     "sensitivity_at_specificity",
+    "style",
     "suggestions",
     "temperature_scaled",
     "transfer",

@@ -1,0 +1,52 @@
+"""A function's value and gradient outside `fit`, compiled by the backend in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def value_and_gradient(
+    function: Callable[[Any, Any], tuple[Any, dict[str, Any]]],
+) -> Callable[[np.ndarray, Any], tuple[float, dict[str, float], np.ndarray]]:
+    """Compile `function(x, constants)`, which returns a number and others to show beside it.
+
+    The result takes the same arguments and returns the number, the others, and the gradient of the
+    number by `x`. It is compiled anew when a shape changes.
+    """
+    backend = keras.backend.backend()
+    compiled: Callable[[Any, Any], Any]
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function(reduce_retracing=True)
+        def compiled(x: Any, constants: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value, parts = function(x, constants)
+            return value, parts, tape.gradient(value, x)
+
+    elif backend == "jax":
+        import jax
+
+        differentiated = jax.jit(jax.value_and_grad(function, has_aux=True))
+
+        def compiled(x: Any, constants: Any) -> Any:
+            (value, parts), gradient = differentiated(x, constants)
+            return value, parts, gradient
+
+    else:
+        raise NotImplementedError(
+            "Pictures are optimized on the TensorFlow and JAX backends. Set "
+            f'KERAS_BACKEND="tensorflow" before importing keras. Received: {backend}'
+        )
+
+    def run(x: np.ndarray, constants: Any) -> tuple[float, dict[str, float], np.ndarray]:
+        value, parts, gradient = compiled(keras.ops.convert_to_tensor(x), constants)
+        shown = {name: float(part) for name, part in parts.items()}
+        return float(value), shown, keras.ops.convert_to_numpy(gradient)
+
+    return run
