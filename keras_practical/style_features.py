@@ -15,12 +15,16 @@ from keras_practical.resizing import resized
 
 __all__ = ["StyleLayers", "extractor_of", "feature_maps", "style_layers"]
 
+PIXELS = "pixels"
 _PROBE_PIXELS = 256
 
 
 @dataclass(frozen=True)
 class StyleLayers:
     """Names of a network's layers, by what `style.harmonize` and `style.transfer` ask of them.
+
+    `"pixels"` is the name of the picture's own patches of 3 x 3 pixels, for networks whose first
+    map is already smaller than the picture and so says little of single pixels and their colours.
 
     Attributes:
         content: The layer that holds what is shown where.
@@ -122,11 +126,11 @@ def style_layers(extractor: keras.Model, layers: StyleLayers | None) -> StyleLay
     >>> for name in ("one", "two", "three"):
     ...     network.add(layers.Conv2D(4, 3, 2, padding="same", name=name))
     >>> style_layers(network, None).fine
-    ('one', 'two', 'three')
+    ('pixels', 'one', 'two', 'three')
     """
     if layers is None:
         layers = STYLE_LAYERS.get(extractor.name.upper()) or _by_resolution(extractor)
-    known = {layer.name for layer in extractor.layers}
+    known = {PIXELS, *(layer.name for layer in extractor.layers)}
     for name in layers.names:
         if name not in known:
             raise ValueError(
@@ -158,11 +162,18 @@ def feature_maps(
     """
     if None not in extractor.input_shape[1:3] and extractor.input_shape[1:3] != size:
         extractor = resized(extractor, size)
-    maps = keras.Model(extractor.inputs, {name: extractor.get_layer(name).output for name in names})
+    maps = keras.Model(
+        extractor.inputs,
+        {name: extractor.get_layer(name).output for name in names if name != PIXELS},
+    )
     inputs = features = keras.Input((*size, 3))
     for layer in backbones.preprocessing_layers(preprocessing):
         features = layer(features)
-    return keras.Model(inputs, maps(features))
+    found = maps(features)
+    if PIXELS in names:
+        centred = inputs / 127.5 - 1.0
+        found[PIXELS] = keras.ops.image.extract_patches(centred, 3, strides=1, padding="same")
+    return keras.Model(inputs, found)
 
 
 def _by_resolution(extractor: keras.Model) -> StyleLayers:
@@ -187,4 +198,6 @@ def _by_resolution(extractor: keras.Model) -> StyleLayers:
             f"{extractor.name!r} has none. Name layers of its with layers=StyleLayers(...)."
         )
     ends = tuple(dict.fromkeys((fine[0], fine[-1])))
+    if min(last) > 1:
+        fine, ends = [PIXELS, *fine], (PIXELS, *ends)
     return StyleLayers(fine[-1], tuple(coarse), tuple(fine), fine[-1], ends)
