@@ -48,6 +48,9 @@ parser.add_argument("--output", default="predictions", help="where predictions a
 parser.add_argument("--tune", action="store_true", help="judge on grouped folds of training")
 parser.add_argument("--folds", type=int, default=4, help="how many of four folds to judge on")
 parser.add_argument("--leak", action="store_true", help="the probe, folds leaky and grouped")
+parser.add_argument(
+    "--operating-point", action="store_true", help="sensitivity at 90 %% specificity"
+)
 parser.add_argument("--summary", action="store_true", help="the table of what is in --output")
 options = parser.parse_args()
 FOLDER = data_folder() / "lung_ct"
@@ -182,6 +185,27 @@ def leak() -> None:
             )
 
 
+def operating_point() -> None:
+    """Print what a threshold does on validation that cross-validated training chose."""
+    data = load(options.image_size)
+    network = keras_model(multi_scale(options.image_size))
+    train, held_out = (
+        kp.embed(network, part, verbose=False) for part in (data.train, data.validation)
+    )
+    crossed = kp.cross_validate(kp.fit_probe, train, verbose=False)
+    probabilities = kp.fit_probe(train).predict_proba(held_out.features)
+    groups = [record.group for record in data.validation.source.records]
+    shared = {"positive": 0, "groups": groups}
+    print("on validation:", kp.sensitivity_at_specificity(probabilities, held_out.labels, **shared))
+    chosen_on = (crossed.probabilities[0], crossed.labels)
+    print(
+        "as it would be used:",
+        kp.sensitivity_at_specificity(
+            probabilities, held_out.labels, chosen_on=chosen_on, **shared
+        ),
+    )
+
+
 def keras_model(backbone: str | keras.Model) -> str | keras.Model:
     """Return a model from pixels in [0, 255]."""
     if isinstance(backbone, str):
@@ -211,6 +235,8 @@ if __name__ == "__main__":
     start = time.perf_counter()
     if options.leak:
         leak()
+    elif options.operating_point:
+        operating_point()
     elif options.summary:
         summary()
     elif options.tune:
