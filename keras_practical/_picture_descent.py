@@ -23,7 +23,9 @@ def descend(
 
     `on_step` gets the best picture so far after each evaluation, so that Ctrl-C loses nothing.
 
-    L-BFGS, because it needs no learning rate and gets as far as Adam in fewer evaluations.
+    L-BFGS, because it needs no learning rate: after 100 evaluations its loss on two of the paper's
+    pictures was 2.19 and 2.51; Adam's was 2.24 and 2.38 at the best of three rates for each, and up
+    to 5.6 at another.
     """
     from scipy.optimize import Bounds, minimize
 
