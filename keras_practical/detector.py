@@ -27,7 +27,7 @@ __all__ = ["build", "outputs_of"]
 
 # What is looked for is this much smaller and larger than anything in the training pictures.
 _MARGIN = 1.5
-# With fewer the average precision on other pictures is a matter of luck: see benchmarks/faces.py.
+# With fewer it's a matter of luck which picture one has: see benchmarks/faces.py.
 _FEWEST_BOXES, _FEWEST_IMAGES = 8, 3
 _FIRST_SCORE = 0.02
 

