@@ -196,9 +196,10 @@ def as_mask(name: str, mask: Any, shape: tuple[int, int]) -> np.ndarray:
         found = found[..., :3].mean(-1)
     if found.ndim != 2 or not found.size:
         raise ValueError(f"`{name}` must be of shape (height, width). Received: {found.shape}")
-    if found.max() > 1.0:
-        found /= 255.0
-    if found.min() < 0.0 or found.max() > 1.0:
+    # Interpolated masks overshoot a little.
+    if found.max() > 1.001:
+        found = found / 255.0
+    if found.min() < -0.001 or found.max() > 1.001:
         raise ValueError(
             f"`{name}` must have booleans, values in [0, 1] or in [0, 255]. "
             f"Received: values in [{found.min():.3g}, {found.max():.3g}]"
@@ -211,6 +212,7 @@ def as_mask(name: str, mask: Any, shape: tuple[int, int]) -> np.ndarray:
                 f"{found.shape[1]} x {found.shape[0]} for {shape[1]} x {shape[0]} pixels"
             )
         found = cv2.resize(found, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    found = np.clip(found, 0.0, 1.0)
     if found.max() < 0.5:
         raise ValueError(f"`{name}` must mark the object: nothing in it is above one half.")
     return found

@@ -173,3 +173,8 @@ def test_a_mask_with_channels_is_their_mean():
     mask = np.zeros((2, 2, 3))
     mask[0, 0] = 255
     assert as_mask("mask", mask, (2, 2)).tolist() == [[1.0, 0.0], [0.0, 0.0]]
+
+
+def test_mask_that_overshoots_by_rounding_is_still_from_0_to_1():
+    mask = np.full((4, 4), 1.0 + 1e-6, "float32")
+    np.testing.assert_array_equal(as_mask("mask", mask, (4, 4)), np.ones((4, 4)))
