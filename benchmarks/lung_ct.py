@@ -7,12 +7,18 @@ puts them together:
 
     export KERAS_HOME=<folder with models/>
     python benchmarks/lung_ct.py --leak
+    python benchmarks/lung_ct.py --recipe probe --image-size 224 --output predictions/
     for seed in 0 1 2; do
-      for recipe in probe fine-tuned augmented; do
+      for recipe in multi-scale fine-tuned augmented; do
         python benchmarks/lung_ct.py --recipe $recipe --seed $seed --output predictions/
       done
     done
     python benchmarks/lung_ct.py --summary --output predictions/
+
+AUC on the 118 validation pictures (95 % interval; mean and deviation of 3 seeds): the probe on
+MobileNetV2's last layer at 224 pixels .648 (.544-.737); on features of several depths at 320
+pixels (`multi-scale`) .781 (.685-.851); that one fine-tuned .778 ± .006; with augmentation
+.785 ± .004 (.690-.855), and .788 for the mean of the three.
 """
 
 import argparse
