@@ -406,10 +406,11 @@ def test_a_published_case_comes_near_its_painting_on_layers_not_optimized(case):
     folder = data_folder() / "painterly"
     size = (128, 128)
     painting, composite = (
-        read_image(folder / f"{case}_{name}.jpg", size).astype("uint8")
+        read_image(folder / f"{case}_{name}.jpg", image_size=size).astype("uint8")
         for name in ("target", "naive")
     )
-    mask = read_image(folder / f"{case}_c_mask.jpg", size, color_mode="grayscale")[..., 0]
+    path = folder / f"{case}_c_mask.jpg"
+    mask = read_image(path, image_size=size, color_mode="grayscale")[..., 0]
     network = squeezenet()
     found = harmonize(painting, composite, mask, extractor=network, preprocessing="caffe", steps=30)
     judges = ("fire2", "fire4")
