@@ -199,6 +199,8 @@ def test_functions_take_options_by_keyword(path):
             hooks = {
                 "data",
                 "logs",
+                "note",
+                "scale",
                 "titles",
                 "force",
                 "verbose",

@@ -8,7 +8,7 @@
 # | | |
 # |---|---|
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); photos: `--data` |
-# | **Time** | 7 minutes on 2 CPU cores; 2,000 photos: PHOTOTIME |
+# | **Time** | 7 minutes on 2 CPU cores; 2,000 photos: about an hour (not run to the end here) |
 # | **Result to expect** | 5 digits of each class, 3 seeds: 91.1 ± 1.8 % from scratch, 93.0 ± 2.8 |
 # | | augmented, 94.7 ± 1.2 also mixed, 94.6 ± 1.1 fine-tuned; with 80, 97.2 to 99.2 % |
 #
