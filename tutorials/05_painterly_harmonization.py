@@ -246,11 +246,8 @@ ranks = of_object[:, feature].argsort().argsort()
 wanted = np.quantile(of_painting[:, feature], (ranks + 0.5) / len(ranks))
 _, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 bins = np.linspace(0, np.percentile(of_painting[:, feature], 99.5), 40)
-for values, label in (
-    (of_painting[:, feature], "painting"),
-    (of_object[:, feature], "object"),
-    (wanted, "object, remapped"),
-):
+ax.hist(of_painting[:, feature], bins, density=True, alpha=0.3, label="painting")
+for values, label in ((of_object[:, feature], "object"), (wanted, "object, remapped")):
     ax.hist(values, bins, density=True, histtype="step", label=label, linewidth=1.6)
 ax.set_xlabel(f"value of feature {feature}")
 ax.legend()
