@@ -250,7 +250,7 @@ class _Painter:
         layers = self._layers
         places = {name: _cells(part.mask, here[name]) for name in layers.names}
         reference = layers.reference
-        # Every cell that the object touches, so that each finer cell lies in one.
+        # Every cell that the object touches, so that finer cells at its edge have theirs near.
         around = _cells(part.mask, here[reference], least=0.0)
         matches = nearest_patches(start[reference], around, painting[reference], seed=self._seed)
         matches = consistent_mapping(around, matches, painting[reference])

@@ -1,4 +1,4 @@
-"""Which patch of a painting stands for which place of a pasted object; numpy only.
+"""Which patch of a painting stands for which place of a pasted object.
 
 Used by `style.harmonize`: its first pass asks each place by itself (`nearest_patches`), its second
 wants neighbours to come from neighbours (`consistent_mapping`).
@@ -106,11 +106,11 @@ def upsampled_mapping(
 ) -> np.ndarray:
     """Carry a mapping over to a layer of another resolution.
 
-    Each cell moves by as much, in pixels, as the coarse cell around it.
+    Each cell moves by as much, in pixels, as the coarse cell nearest to it.
 
     Args:
         places: Cells of the other layer, shape `(n, 2)`.
-        coarse_places: Cells of the reference layer; every cell around one of `places` is there.
+        coarse_places: Cells of the reference layer, >= 1.
         coarse_matches: The painting's cells that belong to them.
         coarse_shape: Height and width of the reference layer's map.
         shape: Height and width of the other layer's map.
@@ -125,10 +125,11 @@ def upsampled_mapping(
     ...     coarse_shape=(8, 8), shape=(16, 16), painting_shape=(16, 16)).tolist()
     [[9, 0]]
     """
+    from scipy.spatial import KDTree
+
     ratio = np.array(shape) / np.array(coarse_shape)
-    coarse = np.minimum((places / ratio).astype(int), np.array(coarse_shape) - 1)
-    number = {tuple(place): n for n, place in enumerate(coarse_places.tolist())}
-    around = np.array([number[tuple(place)] for place in coarse.tolist()])
+    # The nearest, not the one around: maps of unpadded networks aren't quite in step.
+    _, around = KDTree(coarse_places).query((places + 0.5) / ratio - 0.5)
     moved = places + np.rint((coarse_matches[around] - coarse_places[around]) * ratio).astype(int)
     return np.clip(moved, 0, np.array(painting_shape) - 1)
 

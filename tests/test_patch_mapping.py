@@ -154,3 +154,15 @@ def test_maps_of_odd_sizes_stay_near_the_true_place(side, rng):
     )
     expected = np.clip(places + np.rint(move * fine / coarse), 0, fine - 1)
     assert found.tolist() == expected.tolist()
+
+
+def test_cell_without_a_coarse_one_around_it_follows_the_nearest():
+    found = upsampled_mapping(
+        np.array([[0, 13]]),
+        np.array([[0, 7], [5, 5]]),
+        np.array([[2, 7], [0, 0]]),
+        coarse_shape=(8, 8),
+        shape=(16, 16),
+        painting_shape=(16, 16),
+    )
+    assert found.tolist() == [[4, 13]]
