@@ -199,7 +199,7 @@ def as_mask(name: str, mask: Any, shape: tuple[int, int]) -> np.ndarray:
     # Interpolated masks overshoot a little.
     if found.max() > 1.001:
         found = found / 255.0
-    if found.min() < -0.001 or found.max() > 1.001:
+    if not (found.min() >= -0.001 and found.max() <= 1.001):
         raise ValueError(
             f"`{name}` must have booleans, values in [0, 1] or in [0, 255]. "
             f"Received: values in [{found.min():.3g}, {found.max():.3g}]"

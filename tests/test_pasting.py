@@ -178,3 +178,8 @@ def test_a_mask_with_channels_is_their_mean():
 def test_mask_that_overshoots_by_rounding_is_still_from_0_to_1():
     mask = np.full((4, 4), 1.0 + 1e-6, "float32")
     np.testing.assert_array_equal(as_mask("mask", mask, (4, 4)), np.ones((4, 4)))
+
+
+def test_mask_with_nan_is_refused():
+    with pytest.raises(ValueError, match=r"in \[nan, nan\]"):
+        as_mask("mask", np.array([[0.0, np.nan], [1.0, 1.0]]), (2, 2))

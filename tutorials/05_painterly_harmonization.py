@@ -21,7 +21,7 @@
 # ```
 #
 # **For full quality** take VGG19. Offline there are no pretrained weights, so the script makes do
-# with *random* filters: they see strokes and colours, but don't know what a petal is.
+# with *random* filters: every step is there to be seen, but the result is rough, not painted.
 
 # %%
 import argparse
@@ -294,11 +294,14 @@ for stage, progress in on_the_way.items():
     print(f"{stage:18}", ", ".join(f"{name} {loss:.3f}" for name, loss in progress.losses.items()))
 
 # %% [markdown]
+# Look closely, and be honest: with random filters the flower has the painting's colours and its
+# roughness, but no strokes. They know which pixels come together, not what a stroke is. VGG19 does.
+#
 # ## Is it nearer to the painting?
 #
 # Of course it is by the very features that were optimized. So ask three networks with other random
 # filters, that had no part in it: how far is the object's Gram matrix from the whole painting's?
-# It need not come all the way: the flower has taken on the strokes of the parts that are like it.
+# It need not come all the way: the flower has taken on what the parts that are like it have.
 
 
 # %%
@@ -330,8 +333,8 @@ show("7_harmonized")
 #
 # - A style is which features come together; a Gram matrix counts that and forgets the places.
 # - Matching patches first lets an object take on what is around the like of it in the painting.
-# - Even random filters carry brushwork over; telling petals from strokes takes a trained network.
-#   With one (SqueezeNet) on two of the paper's paintings the distance fell to a fifth or less.
+# - Random filters carry colours and roughness over, as noise; strokes take a trained network. With
+#   one (SqueezeNet) on two of the paper's paintings the distance fell to a fifth or less.
 #
 # **Try next:** `--extractor VGG19`; your own painting and object; `strength=1` and `strength=10`.
 
