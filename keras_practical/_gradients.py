@@ -22,7 +22,7 @@ def value_and_gradient(
     if backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def compiled(x: Any, constants: Any) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(x)
