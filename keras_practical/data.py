@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from keras_practical._validation import (
     check_image_size,
 )
 from keras_practical.index import ImageIndex
-from keras_practical.indexing import SPLITS, index_of, report_problems
+from keras_practical.indexing import SPLITS, index_of, listing_of, report_problems
 from keras_practical.pixels import EpochOrder, PixelSource, PixelStore
 from keras_practical.splitting import Groups, decide_splits, groups_of
 
@@ -38,6 +38,7 @@ _KINDS = {
     "folder": "a folder",
     "digits": '"digits"',
     "cats_vs_dogs": '"cats_vs_dogs"',
+    "index": "an ImageIndex",
 }
 
 
@@ -58,6 +59,9 @@ class ImageData:
         index: Every picture of the source, the unusable ones included.
         image_size: `(height, width)` in pixels.
 
+    Raises:
+        ValueError: From `with_index`, if a picture is unknown or a class has none left.
+
     Example:
 
     >>> digits = load_images("digits", batch_size=100, seed=0, verbose=False)
@@ -73,9 +77,47 @@ class ImageData:
     index: ImageIndex
     image_size: tuple[int, int]
 
+    def with_index(self, index: ImageIndex) -> ImageData:
+        """Return the same pictures as another index has them: fewer, relabelled, split otherwise.
+
+        Use it with an index that was cleaned (`self.index.without(...)`). Nothing is read again;
+        for files, `load_images(index)` is the same from the start.
+
+        Args:
+            index: Pictures of `self.index`, by their names.
+
+        Returns:
+            Data sets of the pictures that both indexes call usable.
+
+        Raises:
+            ValueError: A picture isn't in `self.index`, or a class has none left.
+        """
+        source = self.train.source
+        rows = {record.name: row for row, record in enumerate(self.index)}
+        problems = {record.name: record.problem for record in self.index}
+        for record in index:
+            if record.name not in rows:
+                raise ValueError(f"These data have no picture {record.name!r}.")
+        records = tuple(replace(r, problem=r.problem or problems[r.name]) for r in index)
+        index = replace(index, records=records)
+        usable = tuple(record for record in records if record.problem is None)
+        report_problems(replace(index, records=usable), "skip")
+        places = np.array([rows[record.name] for record in records], "int64")
+        train, validation, test = _datasets(
+            index, places, source.store, source.batch_size, source.order.seed
+        )
+        return replace(
+            self,
+            train=train,
+            validation=validation,
+            test=test,
+            class_names=index.class_names,
+            index=index,
+        )
+
 
 def load_images(
-    source: str | Path | tuple[Any, Any] | Mapping[str, tuple[Any, Any]],
+    source: str | Path | tuple[Any, Any] | Mapping[str, tuple[Any, Any]] | ImageIndex,
     *,
     image_size: ImageSize | None = None,
     batch_size: int = 32,
@@ -109,7 +151,7 @@ def load_images(
         source: A folder of class folders (with or without `train/`, `validation/` and `test/`
             above them); a `.csv` or `.tsv` file; `(images, labels)` arrays, or a mapping from
             split to such pairs; `"digits"` (comes with scikit-learn); `"cats_vs_dogs"`;
-            `"tfds:NAME"`.
+            `"tfds:NAME"`; an index of files (its labels and splits hold).
         image_size: Pixels, one number or `(height, width)`. Default: 224 for files, the arrays'
             own size for arrays.
         batch_size: Pictures a batch, >= 1.
@@ -184,8 +226,7 @@ def load_images(
         headers = store.decode_all(cache_dir if mode == "disk" else None, verbose=verbose)
     index = index_of(listing, splits, headers, group_names)
     report_problems(index, on_error)
-    parts = [_source(index, split, store, batch_size, seed) for split in SPLITS]
-    train, validation, test = (part and dataset_of(part) for part in parts)
+    train, validation, test = _datasets(index, np.arange(len(index)), store, batch_size, seed)
     data = ImageData(
         train,
         validation,
@@ -223,6 +264,8 @@ def _list(
             )
     if kind == "arrays":
         return sources.from_arrays(source, class_names=class_names)
+    if kind == "index":
+        return listing_of(source)
     if kind == "digits":
         return sources.from_digits()
     if kind == "cats_vs_dogs":
@@ -237,10 +280,12 @@ def _list(
 def _kind(source: Any) -> str:
     if isinstance(source, tuple | Mapping):
         return "arrays"
+    if isinstance(source, ImageIndex):
+        return "index"
     if not isinstance(source, str | Path):
         raise ValueError(
             "`source` must be a folder, a CSV file, an (images, labels) tuple, a mapping from "
-            'split to such tuples, "digits", "cats_vs_dogs" or "tfds:NAME". '
+            'split to such tuples, an ImageIndex, "digits", "cats_vs_dogs" or "tfds:NAME". '
             f"Received: {type(source).__name__}"
         )
     if source in ("digits", "cats_vs_dogs"):
@@ -256,24 +301,25 @@ def _cache_mode(cache: str | None, nbytes: int) -> str | None:
     return "memory" if nbytes <= _MEMORY_LIMIT_BYTES else None
 
 
-def _source(
-    index: ImageIndex, split: str, store: PixelStore, batch_size: int, seed: int
-) -> PixelSource | None:
-    """Return the usable pictures of a split, `None` if there are none."""
-    usable = [r.split == split and r.problem is None for r in index]
-    rows = np.flatnonzero(usable)
-    if not len(rows):
-        return None
-    records = index.split(split)
-    return PixelSource(
-        store,
-        rows,
-        np.array([record.label for record in records], "int64"),
-        records,
-        index.class_names,
-        batch_size,
-        EpochOrder(len(rows), seed) if split == "train" else None,
-    )
+def _datasets(
+    index: ImageIndex, rows: np.ndarray, store: PixelStore, batch_size: int, seed: int
+) -> list[tf.data.Dataset | None]:
+    """Return the usable pictures of each split, `None` without any; `rows` says where they are."""
+    found: list[tf.data.Dataset | None] = []
+    for split in SPLITS:
+        records = index.split(split)
+        usable = [r.split == split and r.problem is None for r in index]
+        source = PixelSource(
+            store,
+            rows[usable],
+            np.array([record.label for record in records], "int64"),
+            records,
+            index.class_names,
+            batch_size,
+            EpochOrder(len(records), seed) if split == "train" else None,
+        )
+        found.append(dataset_of(source) if records else None)
+    return found
 
 
 def dataset_of(source: PixelSource) -> tf.data.Dataset:

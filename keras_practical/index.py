@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 __all__ = ["ImageIndex", "ImageRecord"]
 
@@ -49,12 +49,17 @@ class ImageIndex:
         records: The pictures, ordered by class and name.
         class_names: One name a class.
 
+    Raises:
+        ValueError: From `without` and `relabelled`, if a name or a class is unknown.
+
     Example:
 
     >>> records = ImageRecord("a.jpg", 0), ImageRecord("b.jpg", 0, problem="the file is empty")
     >>> index = ImageIndex(records, class_names=("cats", "dogs"))
     >>> len(index), [record.name for record in index.split("train")]
     (2, ['a.jpg'])
+    >>> [record.label for record in index.without(["b.jpg"]).relabelled({"a.jpg": "dogs"})]
+    [1]
     """
 
     records: tuple[ImageRecord, ...]
@@ -69,6 +74,39 @@ class ImageIndex:
     def split(self, name: str) -> tuple[ImageRecord, ...]:
         """Return the usable pictures of the split `name`, in the data set's unshuffled order."""
         return tuple(r for r in self.records if r.split == name and r.problem is None)
+
+    def without(self, names: Iterable[str]) -> ImageIndex:
+        """Return an index that lacks the pictures of these names; no file is touched."""
+        dropped = set(names)
+        self._check(dropped)
+        return replace(self, records=tuple(r for r in self.records if r.name not in dropped))
+
+    def relabelled(self, labels: Mapping[str, str]) -> ImageIndex:
+        """Return an index that gives each picture named in `labels` the class it has there."""
+        self._check(labels)
+        for name, label in labels.items():
+            if label not in self.class_names:
+                raise ValueError(
+                    f"{name!r} can't become {label!r}: the classes are "
+                    f"{', '.join(self.class_names)}."
+                )
+        records = (
+            replace(record, label=self.class_names.index(labels[record.name]))
+            if record.name in labels
+            else record
+            for record in self.records
+        )
+        return replace(self, records=tuple(records))
+
+    def _check(self, names: Iterable[str]) -> None:
+        unknown = sorted(set(names) - {record.name for record in self.records})
+        if unknown:
+            raise ValueError(
+                f"The index has no picture {unknown[0]!r}. Names are written as in its records, "
+                f"such as {self.records[0].name!r}."
+                if self.records
+                else "The index has no pictures."
+            )
 
     @property
     def problems(self) -> tuple[ImageRecord, ...]:

@@ -1,16 +1,17 @@
-"""The index of what was loaded, and what is said of pictures that can't be read."""
+"""From a source to the index of what was loaded, and back."""
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from keras_practical.images import Header
 from keras_practical.index import ImageIndex, ImageRecord
-from keras_practical.sources import Listing
+from keras_practical.sources import Listing, decided
 
-__all__ = ["index_of", "report_problems"]
+__all__ = ["index_of", "listing_of", "report_problems"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -54,6 +55,48 @@ def index_of(
             )
         )
     return ImageIndex(tuple(records), listing.class_names)
+
+
+def listing_of(index: ImageIndex) -> Listing:
+    """Return the files of an index as a source, with its labels, splits and groups.
+
+    Args:
+        index: The pictures; their names are the files' paths.
+
+    Returns:
+        The listing, in the index's order. Without any picture for validation the splits count as
+        undecided, so that some can be held out.
+
+    Raises:
+        ValueError: The index is empty, or its pictures aren't files.
+
+    Example:
+
+    >>> listing_of(ImageIndex((ImageRecord("images[0]", 0),), ("x", "y")))
+    Traceback (most recent call last):
+    ValueError: The pictures of the index aren't files: there is no 'images[0]'. ...
+    """
+    if not len(index):
+        raise ValueError("The index has no pictures.")
+    names = [record.name for record in index]
+    if not any(Path(name).is_file() for name in names):
+        raise ValueError(
+            f"The pictures of the index aren't files: there is no {names[0]!r}. Where pictures are "
+            "in memory, use `with_index` of what `load_images` returned."
+        )
+    paths = [Path(name).absolute() for name in names]
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    splits = {record.split for record in index}
+    groups = [record.group for record in index if record.group is not None]
+    return Listing(
+        [Path(name) for name in names],
+        # As in a folder's listing: where the pictures are doesn't decide which are held out.
+        [path.relative_to(root).as_posix() for path in paths],
+        [record.label for record in index],
+        [decided(record.split, splits) for record in index],
+        index.class_names,
+        groups=groups if len(groups) == len(names) else None,
+    )
 
 
 def report_problems(index: ImageIndex, on_error: str) -> None:

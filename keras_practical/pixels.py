@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_practical import medical
 from keras_practical._progress import track
+from keras_practical._validation import ImageSize, check_image_size
 from keras_practical.images import Header, decode, inspect, readers
 from keras_practical.index import ImageRecord
 
@@ -132,6 +133,12 @@ class PixelStore:
             else:
                 images[row], readable[row] = pixels, True
         return images, readable
+
+    def picture(self, position: int, *, image_size: ImageSize | None = None) -> np.ndarray | None:
+        """Return one picture whole, at its own size or at another; `None` if it can't be read."""
+        size = None if image_size is None else check_image_size("image_size", image_size)
+        aspect = "crop" if size is None else "pad"
+        return decode(self._pictures[position], size, aspect, self._color_mode, self._window)[0]
 
     def content_hash(self, positions: Sequence[int] | np.ndarray) -> str:
         """Return a hash of the pictures at `positions`, in order, and of how they are read."""

@@ -6,8 +6,6 @@ class, a missing column) raises an error that says what to do about it.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from keras_practical._tables import read_table
 
 __all__ = ["Listing", "from_arrays", "from_csv", "from_digits", "from_folder"]
 
@@ -145,27 +145,20 @@ def from_csv(
     ValueError: There is no file 'no_such.csv'. ...
     """
     source = Path(file)
-    if not source.is_file():
-        raise ValueError(f"There is no file {str(file)!r}. (Looked in {Path.cwd()}.)")
-    try:
-        text = source.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{source} isn't in UTF-8 ({error}). Save it as UTF-8.") from error
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    table = read_table(source)
     named = {"path": "path", "label": "label", "split": "split", **(columns or {})}
-    if "split" not in (columns or {}) and "split" not in (reader.fieldnames or []):
+    if "split" not in (columns or {}) and "split" not in table.columns:
         del named["split"]
     if group is not None:
         named["group"] = group
-    missing = [name for name in named.values() if name not in (reader.fieldnames or [])]
+    missing = [name for name in named.values() if name not in table.columns]
     if missing:
         raise ValueError(
             f"{source} has no column {missing[0]!r}; its columns are "
-            f"{', '.join(reader.fieldnames or ['none'])}. Say which is which, such as "
+            f"{', '.join(table.columns) or 'none'}. Say which is which, such as "
             "columns={'path': 'image_id', 'label': 'diagnosis'}."
         )
-    rows = [_csv_row(source, reader.line_num, row, named) for row in reader]
+    rows = [_csv_row(source, line, row, named) for line, row in table.rows]
     class_names = tuple(sorted({row[1] for row in rows}, key=composed))
     if len(class_names) < 2:
         raise ValueError(_too_few_classes(f"Column {named['label']!r} of {source}", class_names))
@@ -262,10 +255,10 @@ def from_digits() -> Listing:
 
 
 def _csv_row(
-    source: Path, line: int, row: Mapping[str, str | None], named: Mapping[str, str]
+    source: Path, line: int, row: Mapping[str, str], named: Mapping[str, str]
 ) -> tuple[str, str, str | None, str]:
     """Return a row's path, class name, split and group."""
-    cells = {role: (row[column] or "").strip() for role, column in named.items()}
+    cells = {role: row[column] for role, column in named.items()}
     for role, cell in cells.items():
         if not cell:
             raise ValueError(

@@ -1,0 +1,85 @@
+"""What a person decided about pictures, from a CSV file to a new index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_practical._tables import read_table
+from keras_practical.index import ImageIndex
+
+__all__ = ["DECISIONS", "apply_decisions"]
+
+DECISIONS = ("keep", "relabel", "delete")
+_COLUMNS = ("name", "decision", "label")
+
+
+def apply_decisions(index: ImageIndex, decisions: str | Path) -> ImageIndex:
+    r"""Return an index with the changes that a person decided on; no picture's file is touched.
+
+    Use it with the CSV file that the page of `review` downloads, or with one that was filled in by
+    hand, then `load_images(index)` or `photos.with_index(index)`. All lines are checked before any
+    of them counts.
+
+    Args:
+        index: The pictures.
+        decisions: A CSV file with the columns `name` (as in the index's records), `decision` (keep,
+            relabel or delete; empty where nothing was decided, which keeps the picture) and
+            `label` (the new class, for relabel).
+
+    Returns:
+        The index without the pictures to delete, the others labelled as decided.
+
+    Raises:
+        ValueError: A column is missing, or a line names an unknown picture, decision or class, or
+            decides again what an earlier line decided otherwise. The text gives the line.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_practical.index import ImageRecord
+    >>> records = ImageRecord("a.jpg", 0), ImageRecord("b.jpg", 0)
+    >>> index = ImageIndex(records, class_names=("cats", "dogs"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "decisions.csv"
+    ...     _ = file.write_text("name,decision,label\na.jpg,relabel,dogs\nb.jpg,delete,\n")
+    ...     cleaned = apply_decisions(index, file)
+    >>> [(record.name, record.label) for record in cleaned]
+    [('a.jpg', 1)]
+    """
+    file = Path(decisions)
+    table = read_table(file)
+    for column in _COLUMNS:
+        if column not in table.columns:
+            raise ValueError(
+                f"{file} has no column {column!r}; its columns are "
+                f"{', '.join(table.columns) or 'none'}."
+            )
+    known = {record.name for record in index}
+    decided: dict[str, tuple[int, str, str]] = {}
+    for line, cells in table.rows:
+        name, decision, label = (cells[column] for column in _COLUMNS)
+        decision = decision.lower()
+        if not decision:
+            continue
+        _check_line(f"{file}, line {line}", name in known, name, decision, label, index.class_names)
+        first = decided.setdefault(name, (line, decision, label))
+        if first[1:] != (decision, label):
+            raise ValueError(
+                f"{file}, line {line}: {name!r} was decided otherwise on line {first[0]}."
+            )
+    relabelled = {name: to for name, (_, what, to) in decided.items() if what == "relabel"}
+    deleted = [name for name, (_, what, _) in decided.items() if what == "delete"]
+    return index.relabelled(relabelled).without(deleted)
+
+
+def _check_line(
+    where: str, known: bool, name: str, decision: str, label: str, class_names: tuple[str, ...]
+) -> None:
+    if not known:
+        raise ValueError(f"{where}: the index has no picture {name!r}.")
+    if decision not in DECISIONS:
+        raise ValueError(f"{where}: {decision!r} is no decision; use {', '.join(DECISIONS)}.")
+    if decision == "relabel" and label not in class_names:
+        raise ValueError(
+            f"{where}: {label!r} is no class; the classes are {', '.join(class_names)}."
+        )
