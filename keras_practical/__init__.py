@@ -20,6 +20,7 @@ from keras_practical import (
     schedules,
     style,
     suggestions,
+    text,
     transfer,
 )
 from keras_practical.backbone_race import compare_backbones
@@ -96,6 +97,7 @@ __all__ = [
     "style",
     "suggestions",
     "temperature_scaled",
+    "text",
     "transfer",
     "wilson_interval",
 ]
