@@ -24,8 +24,9 @@ class CarriedState(keras.callbacks.Callback):
     saved model starts clean; and the state is carried on JAX as on TensorFlow. The plain-Keras
     equivalent calls `layer.reset_state()` in `on_epoch_begin` and `on_test_begin`.
 
-    The data must bring batches that continue each other, unshuffled, as `character_datasets` does.
-    Give it to `model.evaluate(..., callbacks=[...])` too.
+    The data must bring batches that continue each other, as `character_datasets` does, and
+    `fit(..., shuffle=False)` must leave them in order. Give the callback to
+    `model.evaluate(..., callbacks=[...])` too.
 
     Raises:
         ValueError: When `fit` starts: the model has no stateful layer, so that there is nothing to

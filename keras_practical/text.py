@@ -1,7 +1,7 @@
 """Text: a network that writes, character by character.
 
     data = kp.text.character_datasets(text, sequence_length=64, batch_size=32)
-    model.fit(data.train, validation_data=data.validation, callbacks=[kp.text.CarriedState()])
+    model.fit(data.train, shuffle=False, callbacks=[kp.text.CarriedState(), kp.OneCycle(5e-3)])
     print(kp.text.evaluate_characters(model, data.validation_text))
     print(kp.text.generate(model, "Once upon a time", top_p=0.9))
 
