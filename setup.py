@@ -58,6 +58,7 @@ setup(
     extras_require={
         # Everything that the tests and the notebooks need.
         "dev": [
+            "ImageHash>=4.3",
             "distributed>=2024.8",
             "ipykernel>=6.29",
             "jax>=0.4.35",
