@@ -817,7 +817,7 @@ for name, rates_here in (("constant", np.full(STEPS, cycle.mean())), ("one cycle
         for number, (one, rate) in enumerate(zip(order, rates_here, strict=True)):
             weights -= rate * line_gradient(weights, x[[one]], y[[one]])
             far[name][seed, number] = np.linalg.norm(weights - best)
-    print(f"{name:<9} ends {far[name][:, -1].mean():.3f} ± {far[name][:, -1].std():.3f} away")
+    print(f"{name:<9} ends {far[name][:, -1].mean():.3f} ± {far[name][:, -1].std(ddof=1):.3f} away")
 wins = (far["one cycle"][:, -1] < far["constant"][:, -1]).sum()
 print(f"one cycle ends nearer in {wins} of 20 runs")
 nearer = far["one cycle"][:, -1].mean() < far["constant"][:, -1].mean()
