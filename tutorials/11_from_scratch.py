@@ -290,7 +290,7 @@ def product_by_broadcasting(a, b):
 def seconds(function, *arguments):
     """Return the shortest of several runs: something disturbed the others."""
     times = []
-    while not times or (sum(times) < 0.05 and len(times) < 100):
+    while sum(times) < 0.2 and len(times) < 100:
         start = time.perf_counter()
         function(*arguments)
         times.append(time.perf_counter() - start)
