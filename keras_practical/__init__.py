@@ -23,44 +23,63 @@ from keras_practical import (
     text,
     transfer,
 )
+from keras_practical.audit import audit
+from keras_practical.audit_findings import AuditFindings
 from keras_practical.backbone_race import compare_backbones
 from keras_practical.calibration import dont_know_threshold, temperature_scaled
 from keras_practical.callbacks import OneCycle
 from keras_practical.comparison import Comparison, compare
 from keras_practical.cross_validation import CrossValidation, cross_validate
 from keras_practical.data import ImageData, load_images
+from keras_practical.embedding_map import EmbeddingMap, embedding_map
 from keras_practical.embeddings import Embeddings, embed
 from keras_practical.evaluate import Evaluation, evaluate, evaluate_predictions
+from keras_practical.grad_cam import grad_cam
+from keras_practical.heat_maps import HeatMap
 from keras_practical.images import read_image
 from keras_practical.index import ImageIndex, ImageRecord
+from keras_practical.interpret import interpret
+from keras_practical.interpretation import Interpretation
 from keras_practical.intervals import wilson_interval
+from keras_practical.label_errors import label_errors
+from keras_practical.label_findings import LabelError, LabelErrors
 from keras_practical.learning_curves import LearningCurve, learning_curve
 from keras_practical.lr_finder import LRFinderResult, find_lr
+from keras_practical.occlusion import occlusion
 from keras_practical.operating_points import OperatingPoint, sensitivity_at_specificity
 from keras_practical.predict import predict_with_labels, predict_with_tta
 from keras_practical.probes import Probe, fit_probe, linear_probe
 from keras_practical.resizing import resized
+from keras_practical.review import Reviewable, review
 from keras_practical.volume_data import VolumeBatches, VolumeData, load_volumes, pad_volumes
 from keras_practical.volume_files import read_volume
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditFindings",
     "Comparison",
     "CrossValidation",
+    "EmbeddingMap",
     "Embeddings",
     "Evaluation",
+    "HeatMap",
     "ImageData",
     "ImageIndex",
     "ImageRecord",
+    "Interpretation",
     "LRFinderResult",
+    "LabelError",
+    "LabelErrors",
     "LearningCurve",
     "OneCycle",
     "OperatingPoint",
     "Probe",
+    "Reviewable",
     "VolumeBatches",
     "VolumeData",
     "__version__",
+    "audit",
     "augment",
     "backbones",
     "calibration",
@@ -72,17 +91,22 @@ __all__ = [
     "detection",
     "dont_know_threshold",
     "embed",
+    "embedding_map",
     "evaluate",
     "evaluate_predictions",
     "find_lr",
     "fit_probe",
+    "grad_cam",
+    "interpret",
     "intervals",
+    "label_errors",
     "learning_curve",
     "linear_probe",
     "load_images",
     "load_volumes",
     "losses",
     "medical",
+    "occlusion",
     "optimizers",
     "pad_volumes",
     "plots",
@@ -92,6 +116,7 @@ __all__ = [
     "read_volume",
     "resized",
     "resuming",
+    "review",
     "schedules",
     "sensitivity_at_specificity",
     "style",

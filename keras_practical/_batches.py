@@ -24,7 +24,8 @@ def batches_of(data: Any, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], i
         pairs = ((inputs[i : i + batch_size], labels[i : i + batch_size]) for i in starts)
         return pairs, len(starts)
     if isinstance(data, keras.utils.PyDataset):
-        return ((data[i][0], data[i][1]) for i in range(len(data))), len(data)
+        batches = (data[number] for number in range(len(data)))
+        return ((batch[0], batch[1]) for batch in batches), len(data)
     cardinality = getattr(data, "cardinality", None)
     count = int(cardinality()) if cardinality else -1
     return ((_array(batch[0]), _array(batch[1])) for batch in data), count if count >= 0 else None

@@ -39,10 +39,7 @@ def value_and_gradient(
             return value, parts, gradient
 
     else:
-        raise NotImplementedError(
-            "Pictures are optimized on the TensorFlow and JAX backends. Set "
-            f'KERAS_BACKEND="tensorflow" before importing keras. Received: {backend}'
-        )
+        raise _unsupported()
 
     def run(x: np.ndarray, constants: Any) -> tuple[float, dict[str, float], np.ndarray]:
         value, parts, gradient = compiled(keras.ops.convert_to_tensor(x), constants)
@@ -50,3 +47,30 @@ def value_and_gradient(
         return float(value), shown, keras.ops.convert_to_numpy(gradient)
 
     return run
+
+
+def gradient(function: Callable[[Any], Any], x: Any) -> np.ndarray:
+    """Return the gradient of `function(x)`, a number, by `x`: once, without compiling anything."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.convert_to_tensor(x)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            value = function(x)
+        found = tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    elif backend == "jax":
+        import jax
+
+        found = jax.grad(function)(x)
+    else:
+        raise _unsupported()
+    return keras.ops.convert_to_numpy(found)
+
+
+def _unsupported() -> NotImplementedError:
+    return NotImplementedError(
+        "Gradients outside `fit` are taken on the TensorFlow and JAX backends. Set "
+        f'KERAS_BACKEND="tensorflow" before importing keras. Received: {keras.backend.backend()}'
+    )

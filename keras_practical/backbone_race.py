@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_practical._drawing import axes_or_new
 from keras_practical._validation import check_count
 from keras_practical.cross_validation import cross_validate
 from keras_practical.embeddings import embed
 from keras_practical.feature_networks import feature_model
 from keras_practical.picture_pieces import pieces_of
-from keras_practical.plots import axes_or_new
 from keras_practical.probes import fit_probe
 
 if TYPE_CHECKING:

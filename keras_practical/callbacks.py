@@ -131,7 +131,7 @@ class OneCycle(keras.callbacks.Callback):
         Returns:
             The axes with the learning rate.
         """
-        from keras_practical.plots import schedule
+        from keras_practical.training_plots import schedule
 
         return schedule(self.learning_rates, momentums=self.momentums, ax=ax)
 

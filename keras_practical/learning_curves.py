@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_practical._drawing import BLUE, ORANGE, axes_or_new
 from keras_practical._progress import track
 from keras_practical._validation import check_between, check_count
 from keras_practical.embeddings import Embeddings
-from keras_practical.plots import BLUE, ORANGE, axes_or_new
 from keras_practical.power_laws import PowerLaw, fit_power_law
 from keras_practical.probes import fit_probe
 

@@ -12,16 +12,16 @@ def test_show_images_draws_each_picture_where_its_title_says():
     pictures = np.stack([np.full((10, 10, 3), value) for value in (10, 20, 30)])
     ax = plots.show_images(pictures, ["ten", "twenty", "thirty"], columns=2)
     drawn = canvas(ax)
-    assert drawn.shape == (2 * 12, 2 * 12, 3)
-    assert (drawn[:10, :10] == 10).all()
-    assert (drawn[:10, 12:22] == 20).all()
-    assert (drawn[12:22, :10] == 30).all()
+    assert drawn.shape == (2 * 12, 2 * 12, 4)
+    for value, top, left in ((10, 0, 0), (20, 0, 12), (30, 12, 0)):
+        assert (drawn[top : top + 10, left : left + 10] == [value, value, value, 255]).all()
+    assert (drawn[12:, 12:, 3] == 0).all()
     assert [text.get_text() for text in ax.texts] == ["ten", "twenty", "thirty"]
 
 
 def test_show_images_draws_grey_pictures_and_rounds():
     drawn = canvas(plots.show_images(np.full((1, 4, 4, 1), 99.6)))
-    assert (drawn[:4, :4] == 100).all()
+    assert (drawn[:4, :4, :3] == 100).all()
 
 
 def test_show_images_draws_a_dollar_sign_as_it_is():

@@ -1,0 +1,109 @@
+"""A look into a model's graph, and one of its operations changed for a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+_PROBABILITIES = ("softmax", "sigmoid")
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Give a layer another attribute or method while the block runs.
+
+    Nothing is built or compiled anew, and it works at any depth of nested models, where cutting
+    the graph would leave further nodes on the user's layers each time.
+    """
+    own = vars(owner).get(name)
+    # Past the layer's own `__setattr__`, which would track the value.
+    object.__setattr__(owner, name, value)
+    try:
+        yield
+    finally:
+        if own is None:
+            object.__delattr__(owner, name)
+        else:
+            object.__setattr__(owner, name, own)
+
+
+def last_map(model: keras.Model) -> Any:
+    """Return the last operation that gives a feature map, `None` if no layer makes one.
+
+    Of a nested model whose own output is a map, it's that model.
+    """
+    operations = operations_of(model)
+    learnt = [bool(getattr(operation, "weights", None)) for operation in operations]
+    for place in reversed(range(len(operations))):
+        operation = operations[place]
+        # Pixels that were only scaled are no features.
+        if not any(learnt[: place + 1]):
+            return None
+        if is_map(operation):
+            return operation
+        inner = last_map(operation) if isinstance(operation, keras.Model) else None
+        if inner is not None:
+            return inner
+    return None
+
+
+def last_operation(model: keras.Model) -> Any:
+    """Return the operation that gives a model's one output, inside nested models too."""
+    operations = operations_of(model)
+    last = operations[-1] if operations else None
+    return (isinstance(last, keras.Model) and last_operation(last)) or last
+
+
+def map_layers(model: keras.Model) -> dict[str, Any]:
+    """Return all layers that give feature maps, by name, those of nested models included."""
+    layers = [layer for layer in model._flatten_layers() if is_map(layer)]
+    return {layer.name: layer for layer in layers if layer is not model}
+
+
+def is_map(operation: Any) -> bool:
+    """Return whether an operation gives `(batch, height, width, channels)` of several places."""
+    shape = getattr(_output(operation), "shape", ())
+    inputs = isinstance(operation, keras.layers.InputLayer)
+    return len(shape) == 4 and tuple(shape[1:3]) != (1, 1) and not inputs
+
+
+def operations_of(model: keras.Model) -> list[Any]:
+    """Return a model's operations in order; none of a model that isn't functional."""
+    if not getattr(model, "inputs", None):
+        return []
+    return list(keras.Model(model.inputs, model.outputs).operations)
+
+
+def final_activation(model: keras.Model) -> str | None:
+    """Return `"softmax"` or `"sigmoid"` if a model ends in it, `None` if its outputs are others."""
+    last = last_operation(model)
+    if isinstance(last, keras.layers.Softmax):
+        return "softmax"
+    name = getattr(getattr(last, "activation", None), "__name__", None)
+    return name if name in _PROBABILITIES else None
+
+
+@contextmanager
+def before_probabilities(model: keras.Model) -> Iterator[None]:
+    """Make a model leave out its final softmax or sigmoid, if it has one, while the block runs."""
+    last = last_operation(model)
+    if isinstance(last, keras.layers.Softmax):
+        with replaced(last, "call", lambda inputs, mask=None: inputs):
+            yield
+    elif final_activation(model):
+        with replaced(last, "activation", keras.activations.linear):
+            yield
+    else:
+        yield
+
+
+def _output(operation: Any) -> Any:
+    try:
+        output = operation.output
+    # A layer that was never called has none.
+    except (AttributeError, ValueError):
+        return None
+    return output if isinstance(output, keras.KerasTensor) else None
