@@ -14,8 +14,30 @@ from keras_practical.carried_state import CarriedState
 from keras_practical.character_data import CharacterData, character_datasets
 from keras_practical.character_evaluation import CharacterEvaluation, evaluate_characters
 from keras_practical.characters import CharacterEmbedding, CharacterVocabulary
+from keras_practical.cooccurrence import cooccurrence_vectors
 from keras_practical.generation import generate
+from keras_practical.language_models import (
+    LanguageModelEvaluation,
+    evaluate_language_model,
+    language_model,
+    pretrain,
+    text_encoder,
+)
+from keras_practical.right_to_left import is_right_to_left, isolated, shown_text
 from keras_practical.sampling import sampling_probabilities
+from keras_practical.subwords import SubwordEmbedding, SubwordVocabulary, build_vocabulary
+from keras_practical.text_baseline import TextBaseline, baseline
+from keras_practical.text_classifiers import predict_texts, text_classifier
+from keras_practical.text_data import LabelledTexts, TextData, load_texts, load_unlabelled_texts
+from keras_practical.text_explanations import (
+    TextExplanation,
+    TextMistake,
+    confident_mistakes,
+    explain_text,
+)
+from keras_practical.text_layers import ConcatPooling
+from keras_practical.text_normalization import normalize_text
+from keras_practical.text_training import fine_tune
 
 __all__ = [
     "CarriedState",
@@ -23,8 +45,35 @@ __all__ = [
     "CharacterEmbedding",
     "CharacterEvaluation",
     "CharacterVocabulary",
+    "ConcatPooling",
+    "LabelledTexts",
+    "LanguageModelEvaluation",
+    "SubwordEmbedding",
+    "SubwordVocabulary",
+    "TextBaseline",
+    "TextData",
+    "TextExplanation",
+    "TextMistake",
+    "baseline",
+    "build_vocabulary",
     "character_datasets",
+    "confident_mistakes",
+    "cooccurrence_vectors",
     "evaluate_characters",
+    "evaluate_language_model",
+    "explain_text",
+    "fine_tune",
     "generate",
+    "is_right_to_left",
+    "isolated",
+    "language_model",
+    "load_texts",
+    "load_unlabelled_texts",
+    "normalize_text",
+    "predict_texts",
+    "pretrain",
     "sampling_probabilities",
+    "shown_text",
+    "text_classifier",
+    "text_encoder",
 ]
