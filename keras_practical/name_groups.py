@@ -101,7 +101,7 @@ def _beginning(stem: str, divider: str, depth: int) -> str:
 def _plausible(grouped: Sequence[str], labels: Sequence[int]) -> bool:
     """Say whether the pictures that share a beginning, one entry each, look like groups."""
     counts = Counter(grouped)
-    if len(counts) < _GROUPS_A_CLASS * len(set(labels)):
+    if not counts or len(counts) < _GROUPS_A_CLASS * len(set(labels)):
         return False
     fits = max(counts.values()) <= max(2, _LARGEST_PART * len(labels))
     return fits and len(grouped) >= _LEAST_COVERED * len(labels)

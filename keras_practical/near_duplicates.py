@@ -36,7 +36,7 @@ _LOWEST_SPREAD = 2.0
 _BLOCK = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, order=True, slots=True)
 class SimilarPair:
     """Two pictures that show the very same.
 
@@ -81,8 +81,8 @@ def near_duplicates(
         sides_pixels: Shorter side of each picture, shape `(n,)`: the details of small pictures are
             coarser. Default: all are large enough (32 and more).
         features: What a network sees in each picture (`embed(...).features`), shape `(n, size)`.
-            Candidates whose details correlate by 0.7 only are confirmed if their features are
-            alike (cosine >= 0.9). Optional.
+            Pairs whose features are alike (cosine >= 0.9) are candidates too, whatever their
+            hashes, and are confirmed if their details correlate by 0.7. Optional.
         verbose: Whether to show a progress bar.
 
     Returns:
@@ -118,15 +118,18 @@ def near_duplicates(
     told_apart = np.flatnonzero([picture.std() >= _LOWEST_SPREAD for picture in pixels])
     if len(told_apart) < 2:
         return ()
-    found = _candidates(pixels[told_apart], verbose=verbose)
-    found[:, :2] = told_apart[found[:, :2]]
-    alike = None if features is None else _unit(np.asarray(features, "float32"))
+    found = _by_hashes(pixels[told_apart], verbose=verbose)
+    alike: set[tuple[int, int]] = set()
+    if features is not None:
+        by_features = _by_features(np.asarray(features, "float32")[told_apart])
+        alike = {(first, other) for _, first, other, _, _ in by_features.tolist()}
+        found = np.concatenate([found, by_features])
 
     def confirmed(candidate: np.ndarray) -> SimilarPair | None:
-        whole, piece, view, mirrored = candidate.tolist()
-        needed = _SAME_DETAIL
-        if alike is not None and alike[whole] @ alike[piece] >= _SAME_FEATURES:
-            needed = _SAME_DETAIL_WITH_FEATURES
+        _, at, other, view, mirrored = candidate.tolist()
+        seen_alike = (at, other) in alike or (other, at) in alike
+        needed = _SAME_DETAIL_WITH_FEATURES if seen_alike else _SAME_DETAIL
+        whole, piece = told_apart[[at, other]].tolist()
         second = pixels[piece][:, ::-1] if mirrored else pixels[piece]
         side = int(min(sides[whole], sides[piece]))
         if side < _TINY_PIXELS:
@@ -141,8 +144,10 @@ def near_duplicates(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pairs = track(pool.map(confirmed, found), "Comparing pictures", len(found), show=verbose)
-        kept = [pair for pair in pairs if pair is not None]
-    return tuple(sorted(kept, key=lambda pair: (pair.first, pair.second)))
+        kept = sorted(pair for pair in pairs if pair is not None)
+    # Of two ways in which a pair is alike, the better one comes last.
+    best = {(pair.first, pair.second): pair for pair in kept}
+    return tuple(best.values())
 
 
 def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
@@ -211,8 +216,8 @@ def _bits_set(words: np.ndarray) -> np.ndarray:
     return table[words[..., None].view("uint8")].sum(-1, dtype="uint8")
 
 
-def _candidates(pixels: np.ndarray, *, verbose: bool) -> np.ndarray:
-    """Return rows `(whole, piece, view, mirrored)`, the nearest view of each pair only."""
+def _by_hashes(pixels: np.ndarray, *, verbose: bool) -> np.ndarray:
+    """Return rows `(distance, whole, piece, view, mirrored)`, each pair's nearest view only."""
     whole = np.eye(THUMBNAIL_PIXELS)
     targets = [_codes(_hashes(pixels, whole, turned)) for turned in (whole, whole[::-1])]
     views = [
@@ -238,7 +243,23 @@ def _candidates(pixels: np.ndarray, *, verbose: bool) -> np.ndarray:
     starts = range(0, len(pixels), _BLOCK)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = track(pool.map(near, starts), "Comparing hashes", len(starts), show=verbose)
-        return _nearest(np.concatenate(list(parts)))[:, 1:]
+        return _nearest(np.concatenate(list(parts)))
+
+
+def _by_features(features: np.ndarray) -> np.ndarray:
+    """Return such rows for the pairs whose features are alike, both as they are and mirrored."""
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    rows = [np.empty((0, 5), "int64")]
+    for start in range(0, len(unit), _BLOCK):
+        cosines = unit[start : start + _BLOCK] @ unit.T
+        at, other = np.nonzero(np.triu(cosines >= _SAME_FEATURES, start + 1))
+        distance = np.rint(_CODE_BITS * (1 - cosines[at, other])).astype("int64")
+        zero = np.zeros_like(at)
+        rows.append(_nearest(np.stack([distance, at + start, other, zero, zero], axis=1)))
+    found = np.concatenate(rows)
+    mirrored = found.copy()
+    mirrored[:, 4] = 1
+    return np.concatenate([found, mirrored])
 
 
 def _nearest(rows: np.ndarray) -> np.ndarray:
@@ -296,7 +317,3 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
     first, second = first - first.mean(), second - second.mean()
     scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
     return float((first * second).sum()) / scale if scale else 0.0
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

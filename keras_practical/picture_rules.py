@@ -17,6 +17,7 @@ __all__ = ["class_findings", "picture_findings"]
 # Chosen on ants_vs_bees and the lung scans: nothing in them is flatter than 18, darker than 107,
 # or, unless it's blurred by a hundredth of its longer side, more blurred than 0.53.
 _BLANK_SPREAD = 8.0
+_BLACK_SPREAD = 2.0
 _DARK_HIGHLIGHT = 50.0
 _BLURRED = 0.6
 _TINY_PIXELS = 64
@@ -104,9 +105,7 @@ def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, 
     )
     yield (
         "nearly blank",
-        lambda m: (
-            f"grey values spread by {m.spread:.1f} of 255" if m.spread < _BLANK_SPREAD else None
-        ),
+        lambda m: f"grey values spread by {m.spread:.1f} of 255" if _is_blank(m) else None,
         f"with next to nothing to see (spread of grey values below {_BLANK_SPREAD:g} of 255)",
         "Look at them, and drop those that don't show their class.",
     )
@@ -114,7 +113,7 @@ def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, 
         "very dark",
         lambda m: (
             f"98 % of it is darker than {m.highlight:.0f} of 255"
-            if m.highlight < _DARK_HIGHLIGHT and m.spread >= _BLANK_SPREAD
+            if m.highlight < _DARK_HIGHLIGHT and not _is_blank(m)
             else None
         ),
         f"nearly black (98 % of the pixels below {_DARK_HIGHLIGHT:g} of 255)",
@@ -154,6 +153,12 @@ def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, 
         "Cropped to a square they lose most of what they show: cut out the subject, or load them "
         'with aspect="pad".',
     )
+
+
+def _is_blank(measure: PictureMeasures) -> bool:
+    # In the dark, contrasts are small too.
+    dark = measure.highlight < _DARK_HIGHLIGHT
+    return measure.spread < (_BLACK_SPREAD if dark else _BLANK_SPREAD)
 
 
 def class_findings(index: ImageIndex) -> tuple[Finding, ...]:

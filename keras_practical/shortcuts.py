@@ -103,13 +103,16 @@ def find_shortcuts(
     if len(names) < 2:
         return ()
     among = None if groups is None else np.asarray(groups)[kept]
+    folds = _FOLDS if among is None else min(_FOLDS, len(set(among)))
+    if folds < 2:
+        return ()
     chance = 1 / len(names)
     found = []
     for name, values in features.items():
         rows = np.asarray(values, "float64").reshape(len(classes), -1)[kept]
         if (rows == rows[0]).all():
             continue
-        predicted = _predicted(rows, codes, among, seed)
+        predicted = _predicted(rows, codes, among, folds, seed)
         confusion = np.zeros((len(names), len(names)))
         np.add.at(confusion, (codes, predicted), 1)
         low, high = confusion_interval(confusion, _balanced, seed=seed)
@@ -126,7 +129,7 @@ def _balanced(confusions: np.ndarray) -> np.ndarray:
 
 
 def _predicted(
-    rows: np.ndarray, codes: np.ndarray, groups: np.ndarray | None, seed: int
+    rows: np.ndarray, codes: np.ndarray, groups: np.ndarray | None, folds: int, seed: int
 ) -> np.ndarray:
     """Return each picture's class, by a tree that hasn't seen the picture or its group."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
@@ -139,5 +142,5 @@ def _predicted(
         random_state=seed,
     )
     divide = StratifiedKFold if groups is None else StratifiedGroupKFold
-    folds = divide(_FOLDS, shuffle=True, random_state=seed)
-    return cross_val_predict(tree, rows, codes, groups=groups, cv=folds)
+    parts = divide(folds, shuffle=True, random_state=seed)
+    return cross_val_predict(tree, rows, codes, groups=groups, cv=parts)
