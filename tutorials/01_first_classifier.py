@@ -44,6 +44,8 @@ options = parser.parse_args([] if IN_NOTEBOOK else None)
 DATA = options.data
 QUICK = options.quick or bool(os.environ.get("KERAS_PRACTICAL_QUICK"))
 OUTPUT = Path(options.output)
+if QUICK:
+    print("Quick mode only shows that everything runs: believe none of its accuracies.")
 SEEDS = range(100, 102 if QUICK else 106)  # others than those used to choose the settings
 PICTURES_A_CLASS = 10  # all that the new task gets to learn from
 PRETRAINING_EPOCHS = 1 if QUICK else 10
@@ -91,8 +93,8 @@ show("1_batch")
 # - **from scratch**: the same network with random weights,
 # - **transfer**: the network that knows 0–4, with a new head: first the head alone, then all of it.
 #
-# Both see the same fifty pictures for the same number of epochs, with the same one-cycle peak, and
-# are judged by all the other pictures of 5–9. Every seed draws other pictures and first weights.
+# Both see the same fifty pictures for the same number of epochs, each phase on one cycle, and are
+# judged by all the other pictures of 5–9. Every seed draws other pictures and first weights.
 
 
 # %%

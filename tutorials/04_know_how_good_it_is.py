@@ -148,9 +148,9 @@ print(comparison)
 # ## Can its probabilities be believed?
 #
 # Of the pictures on which a model is 90 % sure, it should get 90 % right. The plot compares; the
-# line above says what calibration error even a perfect model would show on so many pictures: below
-# that there is nothing to mend. Otherwise one number, the temperature, makes an overconfident model
-# more modest without changing a single answer. It is fitted to one half of the held-out pictures
+# printed line says what calibration error even a perfect model would show on so many pictures:
+# below that there is nothing to mend, and mending may even do a little harm. Above it one number,
+# the temperature, makes an overconfident model more modest without changing a single answer. It is fitted to one half of the held-out pictures
 # and judged on the other.
 
 # %%
@@ -171,7 +171,9 @@ show("2_reliability")
 # ## "I don't know"
 #
 # Where a wrong answer costs more than none, answer only above a confidence. Which one? The one that
-# gives the precision you need; the price is how many pictures go unanswered.
+# gives the precision you need; the price is how many pictures go unanswered. (Here it is chosen by
+# the pictures that it's shown for, as is everything that `dont_know_threshold` prints: keep some
+# others to check it on.)
 
 # %%
 for precision in (0.95, 0.99, 0.999):
@@ -182,7 +184,8 @@ for precision in (0.95, 0.99, 0.999):
 # ## Would more photos help?
 #
 # Train on a sixteenth of the pictures, on an eighth, … on all of them, and draw the line on: errors
-# mostly fall as a power of the number of pictures. The band says how far to trust the line.
+# mostly fall as a power of the number of pictures. Each accuracy's ± is the spread between draws of
+# so many pictures; the band says how far to trust the line.
 
 # %%
 curve = kp.learning_curve(features, repeats=REPEATS)
