@@ -264,7 +264,9 @@ for name, way in WAYS.items():
     results = [way(seed) for seed in SEEDS]
     scores[name] = [score for score, _ in results]
     axes[1].plot(np.mean([h.history["loss"] for _, h in results], axis=0), "o-", label=name)
-    print(f"{name:<10} {EPOCHS} epochs: {np.mean(scores[name]):.4f} ± {spread_of(scores[name]):.4f}")
+    print(
+        f"{name:<10} {EPOCHS} epochs: {np.mean(scores[name]):.4f} ± {spread_of(scores[name]):.4f}"
+    )
 cycle.plot(ax=axes[0])
 axes[1].set_xlabel("epoch")
 axes[1].set_ylabel("training loss")

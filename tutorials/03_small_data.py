@@ -303,7 +303,14 @@ for way, name in WAYS.items():
 _, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
 for way, name in WAYS.items():
     scores = np.array([[100 * result.accuracy for result in found[way, n]] for n in sizes])
-    ax.errorbar(sizes, scores.mean(1), scores.std(1, ddof=1) if len(SEEDS) > 1 else None, fmt="o-", capsize=3, label=f"{way} {name}")
+    ax.errorbar(
+        sizes,
+        scores.mean(1),
+        scores.std(1, ddof=1) if len(SEEDS) > 1 else None,
+        fmt="o-",
+        capsize=3,
+        label=f"{way} {name}",
+    )
 ax.set_xscale("log")
 ax.set_xticks(sizes, [str(n) for n in sizes])
 ax.minorticks_off()

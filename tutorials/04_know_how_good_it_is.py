@@ -150,8 +150,8 @@ print(comparison)
 # Of the pictures on which a model is 90 % sure, it should get 90 % right. The plot compares; the
 # printed line says what calibration error even a perfect model would show on so many pictures:
 # below that there is nothing to mend, and mending may even do a little harm. Above it one number,
-# the temperature, makes an overconfident model more modest without changing a single answer. It is fitted to one half of the held-out pictures
-# and judged on the other.
+# the temperature, makes an overconfident model more modest without changing a single answer. It is
+# fitted to one half of the held-out pictures and judged on the other.
 
 # %%
 place = np.arange(result.n) % 2 == 0
