@@ -79,7 +79,11 @@ def font_for(text: str) -> str | None:
     >>> font_for("plain text")
     'DejaVu Sans'
     """
-    needed = frozenset(ord(c) for c in text if unicodedata.category(c)[0] in "LMNPS")
+    needed = frozenset(
+        ord(c)
+        for c in text
+        if unicodedata.category(c)[0] in "LMNPS" or unicodedata.category(c) == "Co"
+    )
     return _font_with(needed)
 
 
@@ -105,12 +109,11 @@ def shown_text(label: Text) -> Text:
     text = label.get_text()
     family = font_for(text)
     if family is None:
-        own = _font_with(frozenset(map(ord, "a")))
         missing = sorted({c for c in text if font_for(c) is None})
         warnings.warn(
             f"No installed font can draw {', '.join(missing[:5]) or 'all of this text at once'}. "
             "Install one for the script, such as Noto (https://fonts.google.com/noto), and "
-            f"restart; {own} draws boxes instead.",
+            "restart; until then there are boxes.",
             stacklevel=2,
         )
     elif family != "DejaVu Sans":
@@ -136,7 +139,13 @@ def _font_with(needed: frozenset[int]) -> str | None:
     from matplotlib import font_manager
 
     entries = font_manager.fontManager.ttflist
-    upright = [e for e in entries if e.style == "normal" and "Mono" not in e.name]
+    # "Last Resort" has a box for every character there is.
+    left_out = ("Mono", "Last Resort")
+    upright = [
+        entry
+        for entry in entries
+        if entry.style == "normal" and not any(word in entry.name for word in left_out)
+    ]
     # matplotlib's own, then fonts made for reading, by name so that every run takes the same.
     upright.sort(key=lambda e: (e.name != "DejaVu Sans", "Noto" not in e.name, e.name, e.fname))
     for entry in upright:

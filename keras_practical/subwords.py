@@ -65,8 +65,8 @@ class SubwordVocabulary:
             if isinstance(layer, SubwordEmbedding):
                 return layer.vocabulary
         raise ValueError(
-            f"The model {model.name!r} has no vocabulary inside: it needs a SubwordEmbedding as its "
-            "first layer, as `language_model` makes it."
+            f"The model {model.name!r} has no vocabulary inside: it needs a SubwordEmbedding as "
+            "its first layer, as `language_model` makes it."
         )
 
     @classmethod

@@ -179,10 +179,13 @@ def load_texts(
     rows = [row for position, row in enumerate(rows) if position not in problems]
     names = check_labels(rows, class_names)
     splits = _splits(rows, names, validation_fraction, seed)
-    parts = [_part(rows, splits, split, names) for split in ("train", "validation", "test")]
+    train, validation, test = (
+        _part(rows, splits, split, names) for split in ("train", "validation", "test")
+    )
     if verbose:
-        print(_summary(parts, names))
-    return TextData(parts[0], *parts[1:], names, tuple(problems.values()))  # type: ignore[arg-type]
+        print(_summary((train, validation, test), names))
+    assert train is not None  # Each class has a training text, or `check_labels` has stopped.
+    return TextData(train, validation, test, names, tuple(problems.values()))
 
 
 def load_unlabelled_texts(

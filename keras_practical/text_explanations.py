@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TextExplanation", "TextMistake", "confident_mistakes", "explain_text"]
 
-Model = keras.Model | TextBaseline
-
 
 @dataclass(frozen=True)
 class TextExplanation:
@@ -47,7 +45,7 @@ class TextExplanation:
     probability: float
 
     def strongest(self, count: int) -> tuple[tuple[str, float], ...]:
-        """Return the `count` words that mattered most, for or against, each summed over the text."""
+        """Return the `count` words that mattered most, each summed over the text."""
         check_count("count", count)
         sums: dict[str, float] = {}
         for word, importance in zip(self.words, self.importances, strict=True):
@@ -119,7 +117,7 @@ class TextMistake:
 
 
 def explain_text(
-    model: Model,
+    model: keras.Model | TextBaseline,
     text: str,
     *,
     class_name: str | None = None,
@@ -185,7 +183,7 @@ def explain_text(
 
 
 def confident_mistakes(
-    model: Model, texts: LabelledTexts, *, count: int = 10, verbose: bool = True
+    model: keras.Model | TextBaseline, texts: LabelledTexts, *, count: int = 10, verbose: bool = True
 ) -> tuple[TextMistake, ...]:
     """Return the held-out texts on which a model was wrong and surest of itself.
 
@@ -233,7 +231,7 @@ def confident_mistakes(
 
 
 def _predictor(
-    model: Model, class_names: Sequence[str] | None, verbose: bool
+    model: keras.Model | TextBaseline, class_names: Sequence[str] | None, verbose: bool
 ) -> tuple[Callable[[Any], np.ndarray], tuple[str, ...]]:
     if isinstance(model, TextBaseline):
         return model.predict_proba, model.class_names

@@ -102,8 +102,8 @@ def unusable(rows: Sequence[TextRow]) -> dict[int, TextProblem]:
 
     Example:
 
-    >>> found = unusable([TextRow("line 2", "Goal!", "sports"), TextRow("line 3", "goal! ", "sports")])
-    >>> print(found[1])
+    >>> rows = TextRow("line 2", "Goal!", "sports"), TextRow("line 3", "goal! ", "sports")
+    >>> print(unusable(rows)[1])
     line 3: the same text as line 2
     """
     problems: dict[int, TextProblem] = {}

@@ -15,7 +15,7 @@ _KEPT = set("\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u08e2")
 
 
 def normalize_text(text: str, *, form: str = "NFKC", lowercase: bool = False) -> str:
-    """Return `text` in one Unicode form, with single spaces and without invisible marks.
+    r"""Return `text` in one Unicode form, with single spaces and without invisible marks.
 
     Use it wherever texts are compared or counted. The same letter can be stored in several ways:
     آ as one character or as alef and a mark above, é likewise, and older Arabic-script pages hold
@@ -40,7 +40,7 @@ def normalize_text(text: str, *, form: str = "NFKC", lowercase: bool = False) ->
 
     Example:
 
-    >>> normalize_text("  cafe\\u0301 \\n ﬁn ")
+    >>> normalize_text("  cafe\u0301 \n ﬁn ")
     'café fin'
     >>> normalize_text("ﬁn", form="NFC")
     'ﬁn'
