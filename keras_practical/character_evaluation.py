@@ -54,7 +54,8 @@ class CharacterEvaluation:
         return math.exp(self.nats)
 
     def __str__(self) -> str:
-        unknown = f"; {self.unknown} unknown characters" if self.unknown else ""
+        some = f"; {self.unknown} unknown character{'s' * (self.unknown > 1)}"
+        unknown = some if self.unknown else ""
         return (
             f"{self.nats:.3f} nats a character (95 % interval {self.interval[0]:.3f}–"
             f"{self.interval[1]:.3f}, n={self.n:,}) = {self.bits:.3f} bits; "
