@@ -82,7 +82,6 @@ class EmbeddingMap:
                     s=size,
                     color=PALETTE[label % len(PALETTE)],
                     marker=_MARKERS[label // len(PALETTE) % len(_MARKERS)],
-                    alpha=0.7,
                     linewidths=0,
                     label=name,
                 )
@@ -133,7 +132,7 @@ def embedding_map(
         wrong: Whether a model errs on each picture, bool of shape `(n,)`, such as
             `Interpretation.wrong` of the same data. Default: no mistakes are marked.
         perplexity: How many neighbours count, for `"tsne"`, > 0; at most a third of the pictures.
-        seed: Whole number >= 0; decides what t-SNE draws.
+        seed: Whole number >= 0; decides what the PCA of many features draws. t-SNE starts from it.
         verbose: Whether to show that t-SNE is at work.
 
     Returns:

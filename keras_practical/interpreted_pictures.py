@@ -18,6 +18,8 @@ from keras_practical.review_items import PictureFinder
 
 __all__ = ["InterpretedPictures", "WatchedReading"]
 
+# Pictures that are in memory at once, twice: those at work and the next.
+_PIECE = 64
 # Enough to tell the pictures of a data set apart.
 _DIGEST_BYTES = 8
 
@@ -41,7 +43,9 @@ class WatchedReading:
     def __init__(self, data: Any, batch_size: int) -> None:
         self._data = data
         self._batch_size = batch_size
-        self.pieces: ArrayPieces | SourcePieces | StreamPieces = pieces_of(data, repeatable=False)
+        self.pieces: ArrayPieces | SourcePieces | StreamPieces = pieces_of(
+            data, repeatable=False, size=max(batch_size, _PIECE // batch_size * batch_size)
+        )
         self._rows: list[dict[str, np.ndarray]] = []
         self._digests: list[bytes] = []
         self._low, self._high = np.inf, -np.inf

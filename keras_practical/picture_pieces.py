@@ -24,12 +24,15 @@ _NONE = np.empty((0,))
 _CHUNK = 8
 
 
-def pieces_of(data: Any, *, repeatable: bool) -> ArrayPieces | SourcePieces | StreamPieces:
+def pieces_of(
+    data: Any, *, repeatable: bool, size: int = PIECE
+) -> ArrayPieces | SourcePieces | StreamPieces:
     """Return the reader for a kind of data.
 
     Args:
         data: As in `embed`.
         repeatable: Whether the data must be read twice, once to know them again.
+        size: Pictures a piece, >= 1.
 
     Returns:
         A reader with `shape` (of one picture), `count` (`None` if unknown), `content` (a hash),
@@ -48,12 +51,12 @@ def pieces_of(data: Any, *, repeatable: bool) -> ArrayPieces | SourcePieces | St
     reader: ArrayPieces | SourcePieces | StreamPieces
     source = getattr(data, "source", None)
     if isinstance(source, PixelSource):
-        reader = SourcePieces(source)
+        reader = SourcePieces(source, size=size)
     elif isinstance(data, tuple | list):
         batches_of(data, 1)  # Checks that it is a pair.
-        reader = ArrayPieces(*data)
+        reader = ArrayPieces(*data, size=size)
     elif isinstance(data, keras.utils.PyDataset) or hasattr(data, "element_spec"):
-        reader = StreamPieces(data, repeatable=repeatable)
+        reader = StreamPieces(data, repeatable=repeatable, size=size)
     else:
         raise ValueError(
             "`data` must be a data set of `load_images` (such as photos.train), another "
@@ -71,6 +74,7 @@ class ArrayPieces:
     Args:
         images: Pictures of shape `(n, height, width, channels)`.
         labels: One label each.
+        size: Pictures a piece, >= 1.
 
     Raises:
         ValueError: The shapes are wrong.
@@ -83,8 +87,9 @@ class ArrayPieces:
 
     class_names: tuple[str, ...] | None = None
 
-    def __init__(self, images: Any, labels: Any) -> None:
+    def __init__(self, images: Any, labels: Any, *, size: int = PIECE) -> None:
         self._images, self._labels = np.asarray(images), np.asarray(labels)
+        self._size = size
         if self._images.ndim != 4 or len(self._images) != len(self._labels):
             raise ValueError(
                 "Pictures must be of shape (n, height, width, channels), with a label for each. "
@@ -100,8 +105,8 @@ class ArrayPieces:
 
     def pieces(self, wanted: Callable[[int], bool]) -> Iterator[Piece]:
         """Yield the number, pictures and labels of each piece; no pictures if it isn't wanted."""
-        for number, start in enumerate(range(0, len(self._images), PIECE)):
-            rows = slice(start, start + PIECE)
+        for number, start in enumerate(range(0, len(self._images), self._size)):
+            rows = slice(start, start + self._size)
             yield number, self._images[rows] if wanted(number) else _NONE, self._labels[rows]
 
     def record(self, place: int, label: int) -> ImageRecord:
@@ -114,6 +119,7 @@ class SourcePieces:
 
     Args:
         source: The data set's `source`.
+        size: Pictures a piece, >= 1.
 
     Example:
 
@@ -123,8 +129,9 @@ class SourcePieces:
     (1438, (8, 8, 3))
     """
 
-    def __init__(self, source: PixelSource) -> None:
+    def __init__(self, source: PixelSource, *, size: int = PIECE) -> None:
         self._source = source
+        self._size = size
         self.count: int | None = len(source)
         self.shape = source.store.shape
         self.class_names: tuple[str, ...] | None = source.class_names
@@ -137,21 +144,21 @@ class SourcePieces:
     def pieces(self, wanted: Callable[[int], bool]) -> Iterator[Piece]:
         """Yield as `ArrayPieces.pieces` does; NaN stands for what can't be read."""
         source = self._source
-        starts = range(0, len(source), PIECE)
+        starts = range(0, len(source), self._size)
         # While the network works on a piece, threads read the next.
         with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as ahead:
 
             def begin(number: int) -> Future[np.ndarray] | None:
                 if number >= len(starts) or not wanted(number):
                     return None
-                rows = source.rows[starts[number] : starts[number] + PIECE]
+                rows = source.rows[starts[number] : starts[number] + self._size]
                 return ahead.submit(self._read, readers, rows)
 
             coming = begin(0)
             for number, start in enumerate(starts):
                 reading, coming = coming, begin(number + 1)
                 images = _NONE if reading is None else reading.result()
-                yield number, images, source.labels[start : start + PIECE]
+                yield number, images, source.labels[start : start + self._size]
 
     def record(self, place: int, label: int) -> ImageRecord:
         """Return what is known of a picture."""
@@ -172,6 +179,7 @@ class StreamPieces:
     Args:
         data: Batches of `(images, labels)`.
         repeatable: Whether to read everything once beforehand, for `count` and `content`.
+        size: Pictures a piece, >= 1.
 
     Raises:
         ValueError: There are no pictures, or the second reading differs from the first.
@@ -184,8 +192,9 @@ class StreamPieces:
     359
     """
 
-    def __init__(self, data: Any, *, repeatable: bool) -> None:
+    def __init__(self, data: Any, *, repeatable: bool, size: int = PIECE) -> None:
         self._data = data
+        self._size = size
         names = getattr(data, "class_names", None)
         self.class_names: tuple[str, ...] | None = tuple(names) if names else None
         first = next(iter(batches_of(data, PIECE)[0]), None)
@@ -231,9 +240,9 @@ class StreamPieces:
         for batch, batch_labels in batches_of(self._data, PIECE)[0]:
             images += list(batch)
             labels += list(batch_labels)
-            while len(labels) >= PIECE:
-                yield number, np.stack(images[:PIECE]), np.stack(labels[:PIECE])
-                number, images, labels = number + 1, images[PIECE:], labels[PIECE:]
+            while len(labels) >= self._size:
+                yield number, np.stack(images[: self._size]), np.stack(labels[: self._size])
+                number, images, labels = number + 1, images[self._size :], labels[self._size :]
         if labels:
             yield number, np.stack(images), np.stack(labels)
 

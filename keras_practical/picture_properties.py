@@ -160,10 +160,15 @@ def _numbers(values: np.ndarray, bins: int) -> list[tuple[str, np.ndarray]]:
         if place + 1 < len(starts):
             inside &= values < starts[place + 1]
         low, high = values[inside].min(), values[inside].max()
-        name = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        name = _written(low) if low == high else f"{_written(low)} to {_written(high)}"
         parts.append((name, inside))
     unknown = ~np.isfinite(values)
     return parts + [(_UNKNOWN, unknown)] * bool(unknown.any())
+
+
+def _written(value: float) -> str:
+    """Return a number in three digits, or whole."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _texts(values: np.ndarray) -> list[tuple[str, np.ndarray]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from keras_practical._drawing import shortened
 
 __all__ = ["ConfusedPair", "Prediction"]
 
-_TITLE_LENGTH = 24
+# What fits below a picture of `plots.show_images`.
+_TITLE_LENGTH = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +46,13 @@ class Prediction:
 
     @property
     def title(self) -> str:
-        """Two short lines for below the picture."""
-        classes = (
-            self.label if self.label == self.prediction else f"{self.label} → {self.prediction}"
-        )
-        lines = f"{classes} {self.confidence:.2f}", " ".join(self.name.split())
+        """Short lines for below the picture: what it is, what the model says, its file."""
+        right = self.label == self.prediction
+        lines = [
+            f"{self.label} {self.confidence:.2f}" if right else f"is {self.label}",
+            *([] if right else [f"said {self.prediction} {self.confidence:.2f}"]),
+            " ".join(PurePath(self.name).name.split()),
+        ]
         return "\n".join(shortened(line, _TITLE_LENGTH) for line in lines)
 
 

@@ -65,7 +65,7 @@ def confusion(
     names = [str(label) for label in range(classes)] if class_names is None else list(class_names)
     if len(names) != classes:
         raise ValueError(f"Received {len(names)} class names for {classes} classes")
-    side = min(12.0, 2.0 + 0.45 * classes)
+    side = min(12.0, 2.6 + 0.5 * classes)
     ax = axes_or_new(ax, (side + 0.6, side))
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
@@ -150,7 +150,7 @@ def accuracies(
     ax = axes_or_new(ax, (5.5, 1.2 + 0.3 * len(names)))
     places = np.arange(len(names))
     ax.axvline(sum(right) / sum(counts), linestyle="--", color=GREY, linewidth=1)
-    ax.hlines(places, low, high, color=BLUE, alpha=0.6)
+    ax.hlines(places, low, high, color=BLUE, linewidth=1)
     ax.plot(np.divide(right, counts), places, "o", color=BLUE)
     labels = [f"{name} ({n:,})" for name, n in zip(names, counts, strict=True)]
     ax.set_yticks(places, labels)
@@ -191,9 +191,9 @@ def reliability(calibration: Any, *, ax: Axes | None = None) -> Axes:
     hits = np.rint(np.multiply(calibration.accuracies, counts)).astype(int)
     bounds = [wilson_interval(int(k), int(n)) for k, n in zip(hits, counts, strict=True)]
     low, high = np.array(bounds).T
-    ax.vlines(calibration.confidences, low, high, color=BLUE, alpha=0.5)
+    ax.vlines(calibration.confidences, low, high, color=BLUE, linewidth=1)
     sizes = 20 + 280 * counts / counts.max()
-    ax.scatter(calibration.confidences, calibration.accuracies, sizes, color=BLUE, alpha=0.7)
+    ax.scatter(calibration.confidences, calibration.accuracies, sizes, color=BLUE)
     ax.set_xlabel("confidence")
     ax.set_ylabel("part that is right")
     ax.set_title(f"calibration error {100 * calibration.error:.1f} points")
