@@ -89,6 +89,8 @@ def character_model(
     model: keras.Model, vocabulary: CharacterVocabulary | None, from_logits: bool
 ) -> CharacterModel:
     """Check that a model reads and predicts characters, and return what is known of it."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
     vocabulary = vocabulary or CharacterVocabulary.of(model)
     if vocabulary is None:
         raise ValueError(
