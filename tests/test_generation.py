@@ -248,7 +248,7 @@ def test_generate_refuses_bad_input(options, message):
 
 
 def test_generate_refuses_models_that_it_cant_use():
-    with pytest.raises(ValueError, match="`model` must be a keras.Model. Received: str"):
+    with pytest.raises(ValueError, match=r"`model` must be a keras\.Model\. Received: str"):
         written("model.keras")
     with pytest.raises(ValueError, match="must take sequences of any length"):
         written(recurrent(5, rows=2, length=4, stateful=True))

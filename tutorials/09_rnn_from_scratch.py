@@ -88,8 +88,9 @@ print(data.train_text[1000:1300])
 # A network sees numbers. Each character of the training text has one; 0 stands for all others.
 
 # %%
-print(vocabulary.encode("while True:"))
-assert vocabulary.decode(vocabulary.encode("while True:")) == "while True:"
+beginning = data.train_text[:12]
+print(repr(beginning), vocabulary.encode(beginning))
+assert vocabulary.decode(vocabulary.encode(beginning)) == beginning
 
 # %% [markdown]
 # ## First, just count
@@ -439,9 +440,10 @@ axes[0].legend()
 show("2_training")
 
 # %% [markdown]
-# One cycle gains much. Dropout brings the lines closer together, but on held-out text, which counts,
-# it gains nothing here. A distance between the lines can have two causes: the network has learnt by
-# heart, or the end of the text is about other things. Dropout can only help against the first.
+# One cycle gains much. Dropout brings the lines closer together, but on held-out text, which is
+# what counts, it gains nothing here. A distance between the lines can have two causes: the network
+# has learnt by heart, or the end of the text is about other things. Dropout can only help against
+# the first.
 #
 # ## Let it write
 #
