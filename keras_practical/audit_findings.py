@@ -141,8 +141,12 @@ class AuditFindings:
         return kind in self.kinds
 
     def __getitem__(self, kind: str) -> Finding:
-        check_choice("kind", kind, self.kinds)
-        return next(finding for finding in self.findings if finding.kind == kind)
+        check_choice("kind", kind, KINDS)
+        for finding in self.findings:
+            if finding.kind == kind:
+                return finding
+        found = ", ".join(map(repr, self.kinds)) or "nothing at all"
+        raise ValueError(f"No finding of kind {kind!r}. Found were: {found}")
 
     def __str__(self) -> str:
         counts = {s: len(self.index.split(s)) for s in ("train", "validation", "test")}
@@ -252,7 +256,8 @@ class AuditFindings:
         rgb = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in images]
         ax = show_images(np.stack(rgb), titles, columns=columns, ax=ax)
         more = f", {n} of them shown" if len(shown) > n else ""
-        ax.set_title(f"{kind}: {_counted(len(finding.files), 'picture')}{more}", fontsize=10)
+        # In two lines, since a sheet of one picture is narrow.
+        ax.set_title(f"{kind}\n{_counted(len(finding.files), 'picture')}{more}", fontsize=10)
         return ax
 
     def to_csv(self, file: str | Path) -> Path:

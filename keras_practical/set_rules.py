@@ -12,7 +12,7 @@ from keras_practical.index import ImageIndex, ImageRecord
 from keras_practical.name_groups import groups_in_names
 from keras_practical.near_duplicates import SimilarPair
 from keras_practical.picture_checks import PictureMeasures
-from keras_practical.shortcuts import find_shortcuts
+from keras_practical.shortcuts import Shortcut, find_shortcuts
 
 __all__ = ["copy_findings", "group_findings", "shortcut_findings"]
 
@@ -160,7 +160,7 @@ def shortcut_findings(
     >>> records = [ImageRecord(f"{n}.png", n % 2) for n in range(60)]
     >>> sizes = [PictureMeasures(width=100 + n % 2, height=90) for n in range(60)]
     >>> print(shortcut_findings(ImageIndex(tuple(records), ("x", "y")), sizes)[0].evidence)
-    the classes can be told apart by size, aspect
+    trivial features tell the classes apart (size, aspect)
     """
     whole = [place for place, measure in enumerate(measures) if measure.problem is None]
     if not whole:
@@ -177,12 +177,22 @@ def shortcut_findings(
         Finding(
             "shortcut",
             KINDS["shortcut"],
-            f"the classes can be told apart by {', '.join(each.feature for each in clear)}",
+            f"trivial features tell {_what_they_tell(clear, index.class_names)}",
             "The model will learn that instead. Make it alike for all classes (same source, same "
             "camera, same saving), and judge by pictures from elsewhere.",
             tuple(Case((), str(shortcut)) for shortcut in clear),
         ),
     )
+
+
+def _what_they_tell(shortcuts: Sequence[Shortcut], class_names: Sequence[str]) -> str:
+    features = defaultdict(list)
+    for shortcut in shortcuts:
+        what = "the classes apart"
+        if shortcut.told is not None:
+            what = f"{class_names[shortcut.told]} from the rest"
+        features[what].append(shortcut.feature)
+    return "; ".join(f"{what} ({', '.join(names)})" for what, names in features.items())
 
 
 def _trivial_features(measures: Sequence[PictureMeasures]) -> Mapping[str, np.ndarray]:

@@ -333,7 +333,7 @@ def test_pictures_in_memory_are_looked_at_too(rng):
     assert findings.kinds == ("leakage",)
     assert findings["leakage"].files == ("images[0]", "test[0]")
     assert data.with_index(findings.drop()).index == findings.drop()
-    assert findings.plot("leakage").get_title() == "leakage: 2 pictures"
+    assert findings.plot("leakage").get_title() == "leakage\n2 pictures"
 
 
 def test_a_folder_is_split_as_load_images_splits_it(tmp_path):
@@ -425,8 +425,8 @@ def test_contact_sheets_show_the_pictures(pets):
     texts = [text.get_text() for text in ax.texts]
     assert texts == ["1: x.jpg\ncats\ntrain", "1: 20.jpg\ncats\nvalidation"]
     assert findings.plot("unreadable").texts[0].get_text().startswith("a_very_…a_file.jpg")
-    assert findings.plot("leakage", n=1).get_title() == "leakage: 2 pictures, 1 of them shown"
-    with pytest.raises(ValueError, match="`kind` must be one of 'leakage', 'unreadable'"):
+    assert findings.plot("leakage", n=1).get_title() == "leakage\n2 pictures, 1 of them shown"
+    with pytest.raises(ValueError, match=r"No finding of kind 'tiny'\. Found were: 'leakage'"):
         findings.plot("tiny")
 
 

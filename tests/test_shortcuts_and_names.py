@@ -33,6 +33,14 @@ def test_labels_by_chance_have_no_shortcut(seed):
     assert all(shortcut.interval[0] < 0.65 for shortcut in found)
 
 
+def test_one_class_that_comes_from_elsewhere_is_clear(rng):
+    labels = np.arange(200) % 5
+    features = {"file format": labels == 3, "most": (labels == 3) ^ (rng.random(200) < 0.15)}
+    found = {shortcut.feature: shortcut for shortcut in find_shortcuts(features, labels)}
+    assert (found["file format"].told, found["file format"].is_clear) == (3, True)
+    assert (found["most"].told, found["most"].is_clear) == (None, False)
+
+
 def test_weak_hints_are_allowed_but_can_be_forbidden(rng):
     labels = np.arange(400) % 2
     features = {"color": rng.normal(size=400) + 1.2 * labels}
