@@ -75,9 +75,9 @@ def cooccurrence_vectors(
 
     Example:
 
-    >>> texts = [np.array([0, 1])] * 9 + [np.array([2, 3])] * 9
-    >>> vectors = cooccurrence_vectors(texts, 4, 2)
-    >>> bool(vectors[0] @ vectors[1] > abs(vectors[0] @ vectors[2]))
+    >>> texts = [np.array([0, 1, 2])] * 9 + [np.array([3, 4, 5])] * 9
+    >>> vectors = cooccurrence_vectors(texts, 6, 2)
+    >>> bool(vectors[0] @ vectors[1] > abs(vectors[0] @ vectors[3]))
     True
 
     Reference:

@@ -79,12 +79,10 @@ def font_for(text: str) -> str | None:
     >>> font_for("plain text")
     'DejaVu Sans'
     """
-    needed = frozenset(
-        ord(c)
-        for c in text
-        if unicodedata.category(c)[0] in "LMNPS" or unicodedata.category(c) == "Co"
-    )
-    return _font_with(needed)
+    # Letters, marks, numbers, punctuation and symbols, and what is for private use; no spaces.
+    drawn = {c for c in text if unicodedata.category(c)[0] in "LMNPS"}
+    drawn |= {c for c in text if unicodedata.category(c) == "Co"}
+    return _font_with(frozenset(map(ord, drawn)))
 
 
 def shown_text(label: Text) -> Text:

@@ -86,6 +86,8 @@ def text_classifier(
     )(dropped)
     model = keras.Model(inputs, outputs, name="text_classifier")
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    # So that a saved file has the state that Keras looks for on loading.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

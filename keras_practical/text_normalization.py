@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Literal, cast
 
 from keras_practical._validation import check_choice
 
@@ -53,7 +54,7 @@ def normalize_text(text: str, *, form: str = "NFKC", lowercase: bool = False) ->
         raise ValueError(f"`text` must be a string. Received: {type(text).__name__} {text!r:.60}")
     if lowercase:
         text = text.casefold()
-    composed = unicodedata.normalize(form, text)
+    composed = unicodedata.normalize(cast(Literal["NFC", "NFKC"], form), text)
     unwanted = {ord(character): None for character in set(composed) if _is_invisible(character)}
     return " ".join(composed.translate(unwanted).split())
 

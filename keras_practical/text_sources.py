@@ -190,7 +190,7 @@ def rows_of_arrays(arrays: Any) -> list[TextRow]:
     >>> rows_of_arrays((["rain", "goal"], ["weather", "sports"]))[1].place
     'texts[1]'
     """
-    parts = arrays if isinstance(arrays, Mapping) else {None: arrays}
+    parts: dict[Any, Any] = dict(arrays) if isinstance(arrays, Mapping) else {None: arrays}
     if isinstance(arrays, Mapping) and not {"train"} <= set(arrays) <= set(SPLIT_NAMES.values()):
         raise ValueError(
             "Texts given by split need a 'train' pair and may have 'validation' and 'test'. "

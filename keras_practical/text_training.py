@@ -118,10 +118,10 @@ def fine_tune(
     history = keras.callbacks.History()
     history.set_model(model)
     history.epoch = []
-    batches = _LengthBatches(model, train, length, batch_size, seed)
-    held_out = None
-    if validation_data is not None:
-        held_out = _LengthBatches(model, validation_data, length, batch_size, None)
+    inputs, held_out = _inputs(model, train, length), None
+    if validation_data is not None and epochs:
+        held_out = (_inputs(model, validation_data, length), validation_data.labels)
+    steps = -(-len(train) // batch_size) * epochs
     groups = [[v for n in names for v in encoder.get_layer(n).variables] for names in _GROUPS]
     rates = [group_divisor ** -(place + 1) for place in range(len(_GROUPS))]
     keras.utils.set_random_seed(seed)
@@ -138,64 +138,20 @@ def fine_tune(
         optimizer = keras.optimizers.AdamW(max_learning_rate, weight_decay=0.0, clipnorm=1.0)
         scale_learning_rates(optimizer, groups, rates)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-        cycle = OneCycle(max_learning_rate, total_steps=len(batches) * epochs)
         done = model.fit(
-            batches,
+            inputs,
+            train.labels,
+            batch_size=batch_size,
             validation_data=held_out,
             initial_epoch=epoch,
             epochs=epoch + 1,
-            callbacks=[*callbacks, cycle],
+            callbacks=[*callbacks, OneCycle(max_learning_rate, total_steps=steps)],
             verbose=verbose,
         )
         history.epoch += done.epoch
         for name, values in done.history.items():
             history.history.setdefault(name, []).extend(values)
     return history
-
-
-class _LengthBatches(keras.utils.PyDataset):
-    """Batches of texts of like length: padding to the longest of all would double the time."""
-
-    def __init__(
-        self,
-        model: keras.Model,
-        texts: LabelledTexts,
-        length: int,
-        batch_size: int,
-        seed: int | None,
-    ) -> None:
-        super().__init__()
-        self._numbers = [one[:length] for one in SubwordVocabulary.of(model).numbers(texts.texts)]
-        self._labels, self._batch_size, self._seed = texts.labels, batch_size, seed
-        self._epoch = 0
-        self._shuffle()
-
-    def __len__(self) -> int:
-        return -(-len(self._numbers) // self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        places = self._order[index]
-        longest = max(len(self._numbers[place]) for place in places)
-        rows = np.zeros((len(places), -(-longest // 64) * 64), "int32")
-        for row, place in zip(rows, places, strict=True):
-            row[: len(self._numbers[place])] = self._numbers[place]
-        return rows, self._labels[places]
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-        self._shuffle()
-
-    def _shuffle(self) -> None:
-        lengths = np.array([len(one) for one in self._numbers], "float64")
-        if self._seed is not None:
-            rng = np.random.default_rng((self._seed, self._epoch))
-            # Neighbours change from epoch to epoch, and stay of like length.
-            lengths *= rng.uniform(0.8, 1.25, len(lengths))
-        order = np.argsort(lengths, kind="stable")
-        starts = np.arange(0, len(order), self._batch_size)
-        if self._seed is not None:
-            rng.shuffle(starts)
-        self._order = [order[start : start + self._batch_size] for start in starts]
 
 
 def _parts(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
@@ -206,6 +162,12 @@ def _parts(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
             f"Received: {model.name!r} with {', '.join(names)}"
         )
     return model.get_layer("encoder"), model.get_layer("head")
+
+
+def _inputs(model: keras.Model, texts: LabelledTexts, length: int) -> np.ndarray:
+    """Return texts as numbers, cut to `length` and without columns of padding only."""
+    numbers = SubwordVocabulary.of(model).encode(texts.texts, length=length)
+    return numbers[:, : max(2, int((numbers != 0).any(0).sum()))]
 
 
 def _thaw(encoder: keras.Model, count: int) -> None:
