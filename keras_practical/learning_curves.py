@@ -77,10 +77,10 @@ class LearningCurve:
         return added(self.law), float(low), float(high)
 
     def __str__(self) -> str:
-        means = self.accuracies.mean(0)
+        means, spreads = self.accuracies.mean(0), self._spreads()
         lines = [
             f"{size:7.0f} a class: accuracy {mean:.3f} ± {spread:.3f}"
-            for size, mean, spread in zip(self.sizes, means, self.accuracies.std(0), strict=True)
+            for size, mean, spread in zip(self.sizes, means, spreads, strict=True)
         ]
         found, low, high = (100 * part for part in self.gain(2.0))
         double = 2 * self.sizes[-1]
@@ -89,6 +89,10 @@ class LearningCurve:
             f"({low:.1f}–{high:.1f})"
         )
         return "\n".join(lines)
+
+    def _spreads(self) -> np.ndarray:
+        """Return how far apart the repeats are at each size: their standard deviation."""
+        return self.accuracies.std(0, ddof=1)
 
     def plot(self, *, factor: float = 4.0, ax: Axes | None = None) -> Axes:
         """Draw the curve up to `factor` times the pictures, with its band, and return the axes."""
@@ -100,7 +104,7 @@ class LearningCurve:
         ax.errorbar(
             self.sizes,
             self.accuracies.mean(0),
-            self.accuracies.std(0),
+            self._spreads(),
             fmt="o",
             capsize=3,
             color=ORANGE,
