@@ -30,6 +30,14 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
             object.__setattr__(owner, name, own)
 
 
+def answer(model: keras.Model, inputs: Any) -> Any:
+    """Return a model's outputs for one batch, also where it wants its one input in a list."""
+    structure = getattr(model, "_inputs_struct", None)
+    if isinstance(structure, list | tuple | dict):
+        inputs = keras.tree.pack_sequence_as(structure, [inputs])
+    return model(inputs, training=False)
+
+
 def last_map(model: keras.Model) -> Any:
     """Return the last operation that gives a feature map, `None` if no layer makes one.
 

@@ -22,7 +22,7 @@ _MARKERS = "osv^DPX"
 _MOST_DIRECTIONS = 50
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EmbeddingMap:
     """Pictures as points, coloured by class, mistakes circled; `plot` it.
 

@@ -12,6 +12,7 @@ import numpy as np
 from keras_practical._asked_class import chosen_class, class_name_of, class_outputs
 from keras_practical._gradients import gradient
 from keras_practical._graph import (
+    answer,
     before_probabilities,
     final_activation,
     last_map,
@@ -50,7 +51,8 @@ def grad_cam(
             `(depth, height, width, channels)`.
         class_index: The class to look for. Default: the most probable one. With one output, 1 is
             the class whose probability it is, 0 the other.
-        layer: The layer, or its name, whose feature map is used. Default: the last that gives one.
+        layer: The layer, or its name, whose feature map is used. Default: the last that gives one;
+            in an ensemble that is in its last member.
         class_names: One name a class. Default: numbers.
         aspect: How a picture of another shape fits, as in `load_images`.
 
@@ -85,7 +87,7 @@ def grad_cam(
         return maps[-1]
 
     with replaced(operation, "call", recording):
-        outputs = class_outputs(model(seen.inputs, training=False), final_activation(model))[0]
+        outputs = class_outputs(answer(model, seen.inputs), final_activation(model))[0]
     if len(maps) != 1:
         raise ValueError(
             f"`layer` must be used once for a picture. Received: {operation.name}, used "
@@ -96,7 +98,7 @@ def grad_cam(
     def score(values: Any) -> Any:
         """Return the class's logit for a feature map in place of the picture's."""
         with replaced(operation, "call", lambda *inputs, **options: values):
-            row = keras.ops.reshape(model(seen.inputs, training=False), (-1,))
+            row = keras.ops.reshape(answer(model, seen.inputs), (-1,))
         logit = row[chosen] if len(row) > 1 else (2 * chosen - 1) * row[0]
         return keras.ops.cast(logit, "float32")
 

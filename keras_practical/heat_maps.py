@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["HeatMap", "SeenPicture", "heated"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class HeatMap:
     """Where on a picture a network found evidence for a class; prints as text.
 
@@ -123,7 +123,7 @@ class HeatMap:
         return self.slice(self.hottest[0]) if self.heat.ndim == 3 else self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SeenPicture:
     """A picture as a model gets it, and the same part of it at full resolution.
 

@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Interpretation"]
 
 _SIGNIFICANT = 0.05
-_MOST_REVIEWED = 200
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Interpretation:
     """What a model says of each picture of a data set, and where it errs; prints as text.
 
@@ -262,8 +261,8 @@ class Interpretation:
         return accuracies(names, right, counts, ax=ax)
 
     def review_items(self) -> tuple[ReviewItem, ...]:
-        """Return the mistakes that a person should look at, worst first, at most 200."""
-        found = self.mistakes()[:_MOST_REVIEWED]
+        """Return the mistakes that a person should look at, worst first."""
+        found = self.mistakes()
         self.pictures.expect([one.name for one in found])
         return tuple(
             ReviewItem(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = ["InterpretedPictures", "WatchedReading"]
 
 # Pictures that are in memory at once, twice: those at work and the next.
 _PIECE = 64
+# Pictures that are kept from a reading that goes only after them.
+_FETCHED_TOGETHER = 128
 # Enough to tell the pictures of a data set apart.
 _DIGEST_BYTES = 8
 
@@ -113,10 +116,10 @@ class WatchedReading:
 
 
 class InterpretedPictures(PictureFinder):
-    """Fetches pictures by their names, whatever data they are in; none is kept in memory.
+    """Fetches pictures by their names, whatever data they are in; few are kept in memory.
 
     Where data must be read through again, `expect` says beforehand which pictures will be asked
-    for: they are fetched in one reading, and kept until others are expected.
+    for: they are fetched in one reading, 128 at a time. It may be called from several threads.
 
     Args:
         index: As in `PictureFinder`.
@@ -174,19 +177,25 @@ class _Reread(Sequence[np.ndarray]):
         self._data = data
         self._digests = digests
         self._black_white = black_white
-        self._expected: set[int] = set()
+        self._expected: list[int] = []
         self._kept: dict[int, np.ndarray] = {}
+        self._before: dict[int, np.ndarray] = {}
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._digests)
 
     def expect(self, places: Iterable[int]) -> None:
-        self._expected = set(places)
+        self._expected = list(places)
 
     def __getitem__(self, place: Any) -> Any:
-        if place not in self._kept:
-            self._kept = self._found({*self._expected, int(place)})
-        return self._kept[place]
+        # Threads may ask for pictures of one reading together, and for the last of the one before.
+        with self._lock:
+            if place not in self._kept and place not in self._before:
+                start = self._expected.index(place) if place in self._expected else 0
+                coming = self._expected[start : start + _FETCHED_TOGETHER]
+                self._before, self._kept = self._kept, self._found({int(place), *coming})
+            return self._kept[place] if place in self._kept else self._before[place]
 
     def _found(self, places: set[int]) -> dict[int, np.ndarray]:
         wanted: dict[bytes, list[int]] = {}

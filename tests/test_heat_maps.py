@@ -156,6 +156,29 @@ def test_a_saved_model_gives_the_same(rng, tmp_path):
     np.testing.assert_allclose(kp.grad_cam(loaded, image).values, expected, atol=1e-6)
 
 
+def test_a_calibrated_model_is_looked_into_too(rng):
+    model = classifier(backbone(), 2, seed=0)
+    image = picture(rng, (12, 12, 3))
+    cooler = kp.grad_cam(kp.calibration.with_temperature(model, 2.0), image, class_index=0)
+    plain = kp.grad_cam(model, image, class_index=0)
+    np.testing.assert_allclose(2 * cooler.values, plain.values, rtol=1e-3, atol=1e-5)
+
+
+def test_half_precision_changes_little(rng):
+    model = classifier(backbone(), 2, seed=0)
+    image = picture(rng, (12, 12, 3))
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        half = classifier(backbone(), 2, seed=0)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    half.set_weights(model.get_weights())
+    expected = kp.grad_cam(model, image, class_index=1).values
+    found = kp.grad_cam(half, image, class_index=1).values
+    assert expected.max() > 0
+    np.testing.assert_allclose(found, expected, atol=0.01 * expected.max())
+
+
 class Own(keras.Model):
     def __init__(self):
         super().__init__()

@@ -1,5 +1,7 @@
 """Where a model errs, against numpy; and its pictures, from whatever data they are in."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pytest
@@ -209,8 +211,23 @@ def test_a_gallery_reads_the_data_once_more():
     Pictures.readings = 0
     items = found.review_items()
     assert Pictures.readings == 0
-    assert all(found.pictures(item.name) is not None for item in items)
+    with ThreadPoolExecutor(4) as threads:
+        fetched = list(threads.map(found.pictures, [item.name for item in items]))
+    assert all(picture is not None for picture in fetched)
     assert Pictures.readings <= 5
+
+
+def test_many_expected_pictures_are_read_a_part_at_a_time(monkeypatch):
+    monkeypatch.setattr("keras_practical.interpreted_pictures._FETCHED_TOGETHER", 10)
+    found = kp.interpret(brightness_model(), Pictures(), verbose=False)
+    names = [one.name for one in found.top_losses(40)]
+    found.pictures.expect(names)
+    Pictures.readings = 0
+    greys = [int(found.pictures(name)[0, 0, 0]) for name in names]
+    places = [one.place for one in found.top_losses(40)]
+    assert greys == GREYS[places].astype(int).tolist()
+    # Four times ten pictures, five batches at most for each.
+    assert 4 <= Pictures.readings <= 20
 
 
 def test_data_that_change_are_named():
