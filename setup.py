@@ -35,10 +35,12 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["keras_practical", "keras_practical.*"]),
-    package_data={"keras_practical": ["py.typed"]},
+    package_data={"keras_practical": ["py.typed", "review_page/*"]},
     python_requires=">=3.11",
     install_requires=[
+        "cleanlab>=2.9",
         "filelock>=3.12",
+        "jinja2>=3.1",
         "joblib>=1.3",
         "keras>=3.10",
         "matplotlib>=3.8",
@@ -72,9 +74,13 @@ setup(
             "pytest-xdist>=3.6",
             "python-gdcm>=3.0.24",
             "ruff>=0.9",
+            "selenium>=4.20",
+            "sentencepiece>=0.2.1",
         ],
         # DICOM, compressed too, and NIfTI.
         "medical": ["nibabel>=5.2", "pydicom>=3", "python-gdcm>=3.0.24"],
+        # Subword vocabularies, and right-to-left text in plots.
+        "text": ["matplotlib>=3.11", "sentencepiece>=0.2.1"],
         # Photos as iPhones store them.
         "heic": ["pillow-heif>=0.21"],
     },

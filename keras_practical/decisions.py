@@ -7,10 +7,12 @@ from pathlib import Path
 from keras_practical._tables import read_table
 from keras_practical.index import ImageIndex
 
-__all__ = ["DECISIONS", "apply_decisions"]
+__all__ = ["DECISIONS", "apply_decisions", "spreadsheet_cell"]
 
 DECISIONS = ("keep", "relabel", "delete")
 _COLUMNS = ("name", "decision", "label")
+# What a spreadsheet takes for the start of a formula.
+_FORMULA = tuple("=+-@\t\r")
 
 
 def apply_decisions(index: ImageIndex, decisions: str | Path) -> ImageIndex:
@@ -57,7 +59,7 @@ def apply_decisions(index: ImageIndex, decisions: str | Path) -> ImageIndex:
     known = {record.name for record in index}
     decided: dict[str, tuple[int, str, str]] = {}
     for line, cells in table.rows:
-        name, decision, label = (cells[column] for column in _COLUMNS)
+        name, decision, label = (_as_written(cells[column]) for column in _COLUMNS)
         decision = decision.lower()
         if not decision:
             continue
@@ -70,6 +72,39 @@ def apply_decisions(index: ImageIndex, decisions: str | Path) -> ImageIndex:
     relabelled = {name: to for name, (_, what, to) in decided.items() if what == "relabel"}
     deleted = [name for name, (_, what, _) in decided.items() if what == "delete"]
     return index.relabelled(relabelled).without(deleted)
+
+
+def spreadsheet_cell(text: str) -> str:
+    """Return a name or class as a cell of a CSV file that a spreadsheet can't take for a formula.
+
+    An apostrophe goes before what would be one (`=cmd|...`), and `apply_decisions` takes it off
+    again. Without it, opening a table of pictures could run what a file's name says.
+
+    Args:
+        text: The name.
+
+    Returns:
+        The text of the cell, which the `csv` module still has to quote.
+
+    Example:
+
+    >>> spreadsheet_cell("=1+1.jpg"), spreadsheet_cell("tom's cat.jpg")
+    ("'=1+1.jpg", "tom's cat.jpg")
+
+    Reference:
+        OWASP, *CSV Injection*, owasp.org/www-community/attacks/CSV_Injection.
+    """
+    return f"'{text}" if _looks_like_formula(text) else text
+
+
+def _as_written(cell: str) -> str:
+    """Undo `spreadsheet_cell`."""
+    return cell[1:] if cell.startswith("'") and _looks_like_formula(cell) else cell
+
+
+def _looks_like_formula(text: str) -> bool:
+    # With the apostrophes of an earlier time, so that any text comes back as it was.
+    return text.lstrip("'").startswith(_FORMULA)
 
 
 def _check_line(

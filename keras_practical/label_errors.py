@@ -1,0 +1,267 @@
+"""Which pictures are likely to have the wrong label, for a person to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from keras_practical._validation import check_choice
+from keras_practical.cross_validation import CrossValidation, cross_validate
+from keras_practical.data import ImageData
+from keras_practical.embeddings import Embeddings
+from keras_practical.index import ImageIndex, ImageRecord
+from keras_practical.label_findings import LabelError, LabelErrors
+from keras_practical.pixels import PixelSource, PixelStore
+from keras_practical.probes import fit_probe
+from keras_practical.review_items import PictureFinder
+
+__all__ = ["label_errors"]
+
+_NONE = np.empty((0, 0, 0), "float32")
+_FILTERS = (
+    "prune_by_noise_rate",
+    "prune_by_class",
+    "both",
+    "confident_learning",
+    "predicted_neq_given",
+    "low_normalized_margin",
+    "low_self_confidence",
+)
+
+
+def label_errors(
+    embeddings: Embeddings | Sequence[Embeddings],
+    *,
+    data: Any = None,
+    folds: int = 5,
+    repeats: int = 1,
+    groups: Sequence[Any] | Callable[[ImageRecord], Any] | None = None,
+    strength: float | None = None,
+    method: str = "prune_by_noise_rate",
+    seed: int = 0,
+    verbose: bool = True,
+) -> LabelErrors:
+    """Find labels that are likely to be wrong, by confident learning on cached features.
+
+    Use it before tuning anything: some labels of nearly every data set are wrong, and those of the
+    validation pictures set a ceiling that no model can reach. Each picture is judged by a logistic
+    regression on the others' features; where its probabilities and the label disagree by more than
+    the classes' usual confusion explains, a person should look (`review`, `to_csv`). No label is
+    changed here. In plain Keras one would look at the training pictures with the highest loss,
+    which a network has often learnt by heart, wrong label included.
+
+    Args:
+        embeddings: What `embed` gave; or several, such as of the training and of the validation
+            pictures, which are then judged together.
+        data: What `embeddings` were computed from: what `load_images` returned, one of its data
+            sets, or an `(images, labels)` pair; to find the pictures for `plot` and `review` where
+            they aren't files, and so that `apply` returns an index of everything in it.
+        folds: Parts, >= 2; each is judged by a model of the rest.
+        repeats: How often to divide anew, >= 1; the probabilities are averaged.
+        groups: What belongs together and must not be torn apart, as in `cross_validate`. Default:
+            the groups that `load_images` was given, if it was.
+        strength: As in `fit_probe`. Default: chosen once, by cross-validation on everything.
+        method: What counts as an error: `filter_by` of cleanlab's `find_label_issues`.
+        seed: Whole number >= 0; decides the parts.
+        verbose: Whether to show a progress bar and say what was found.
+
+    Returns:
+        `LabelErrors`; print it.
+
+    Raises:
+        ValueError: An argument is out of range, labels aren't one integer each of at least two
+            classes, features have NaN, a class has fewer pictures than there are folds, or `data`
+            lacks a picture.
+
+    Example:
+
+    >>> from keras_practical import load_images, embed
+    >>> import keras
+    >>> digits = load_images("digits", verbose=False)
+    >>> pixels = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    >>> features = embed(pixels, digits.train, verbose=False)
+    >>> found = label_errors(features, data=digits, strength=1e-3, verbose=False)
+    >>> found.probabilities.shape, len(found) < 30, len(found.index)
+    ((1438, 10), True, 1797)
+
+    Reference:
+        Northcutt, Jiang & Chuang, *Confident Learning: Estimating Uncertainty in Dataset Labels*
+        (2021), arXiv 1911.00068; `cleanlab.filter.find_label_issues`.
+    """
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    check_choice("method", method, _FILTERS)
+    features = _checked(embeddings)
+    index, pictures = _behind(features, data)
+    if groups is not None:
+        features = _with_groups(features, groups)
+    if strength is None:
+        strength = fit_probe(features, seed=seed).strength
+    crossed = cross_validate(
+        _Fit(strength),
+        features,
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+        verbose=verbose,
+    )
+    _check_folds(crossed, features)
+    probabilities = crossed.probabilities.mean(0)
+    # cleanlab wants classes that have examples, numbered from 0.
+    present, labels = np.unique(features.labels, return_inverse=True)
+    known = probabilities[:, present] / probabilities[:, present].sum(1, keepdims=True)
+    wrong = find_label_issues(labels, known, filter_by=method, n_jobs=1)
+    scores = get_label_quality_scores(labels, known, method="normalized_margin")
+    ranked = [place for place in np.argsort(scores, kind="stable") if wrong[place]]
+    found = LabelErrors(
+        errors=tuple(_error(features, known, present, place) for place in ranked),
+        probabilities=probabilities,
+        scores=scores,
+        names=tuple(record.name for record in features.index),
+        cross_validation=crossed,
+        index=index,
+        pictures=pictures,
+    )
+    if verbose:
+        print(f"label_errors: {str(found).splitlines()[0]}")
+    return found
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Fits a probe of one strength; importable, so that other processes can."""
+
+    strength: float
+
+    def __call__(self, part: Embeddings) -> Any:
+        return fit_probe(part, strength=self.strength)
+
+
+def _checked(embeddings: Embeddings | Sequence[Embeddings]) -> Embeddings:
+    """Return all embeddings as one, each picture with a name of its own."""
+    parts = [embeddings] if isinstance(embeddings, Embeddings) else list(embeddings)
+    if not parts or not all(isinstance(part, Embeddings) for part in parts):
+        raise ValueError(
+            "`embeddings` must be what `embed` returned, or several of them. "
+            f"Received: {embeddings!r:.200}"
+        )
+    if any(part.class_names != parts[0].class_names for part in parts):
+        raise ValueError(
+            "All embeddings must be of the same classes. "
+            f"Received: {', '.join(str(part.class_names) for part in parts)}"
+        )
+    for part in parts:
+        if part.labels.ndim != 1 or part.labels.dtype.kind not in "iu":
+            raise ValueError(
+                "Each picture must have one integer label. Received: labels of shape "
+                f"{part.labels.shape}, {part.labels.dtype}"
+            )
+        if not np.isfinite(part.features).all():
+            place = int(np.flatnonzero(~np.isfinite(part.features).all(1))[0])
+            raise ValueError(
+                f"Features must be finite. Received: NaN or infinity for picture {place}"
+            )
+    parts = [part if part.index else _named(part) for part in parts]
+    index = tuple(chain.from_iterable(part.index for part in parts))
+    labels = np.concatenate([part.labels for part in parts])
+    copies = min(len(part.views) for part in parts)
+    if len(parts) > 1 and len({record.name for record in index}) < len(index):
+        raise ValueError(
+            "Embeddings that are judged together must be of different pictures, by their names."
+        )
+    return replace(
+        parts[0],
+        features=np.concatenate([part.features for part in parts]),
+        labels=labels,
+        index=tuple(
+            replace(record, label=int(label)) for record, label in zip(index, labels, strict=True)
+        ),
+        views=np.concatenate([part.views[:copies] for part in parts], axis=1) if copies else _NONE,
+    )
+
+
+def _named(part: Embeddings) -> Embeddings:
+    return replace(part, index=_named_records(part.labels))
+
+
+def _named_records(labels: Any) -> tuple[ImageRecord, ...]:
+    """Return records of pictures named by place, as `embed` names those of arrays."""
+    labels = np.asarray(labels).reshape(-1)
+    return tuple(ImageRecord(f"images[{place}]", int(n)) for place, n in enumerate(labels))
+
+
+def _with_groups(
+    features: Embeddings, groups: Sequence[Any] | Callable[[ImageRecord], Any]
+) -> Embeddings:
+    """Return the embeddings with groups in their records, where `fit_probe` sees them too."""
+    named = map(groups, features.index) if callable(groups) else groups
+    found = [str(name) for name in named]
+    if len(found) != len(features):
+        raise ValueError(
+            f"`groups` must have one value a picture. Received: {len(found)} for {len(features)}"
+        )
+    pairs = zip(features.index, found, strict=True)
+    return replace(features, index=tuple(replace(record, group=name) for record, name in pairs))
+
+
+def _behind(features: Embeddings, data: Any) -> tuple[ImageIndex, PictureFinder]:
+    """Return the index that decisions will change, and what fetches its pictures."""
+    index = ImageIndex(features.index, features.class_names)
+    source = getattr(data, "source", None)
+    if isinstance(data, ImageData):
+        index = data.index
+        parts = (data.train, data.validation, data.test)
+        sources = [part.source for part in parts if part is not None]
+    elif isinstance(source, PixelSource):
+        index, sources = ImageIndex(source.records, source.class_names), [source]
+    elif isinstance(data, tuple | list) and len(data) == 2:
+        store = PixelStore(np.asarray(data[0]), (1, 1), aspect="pad", color_mode="rgb")
+        places = np.arange(len(data[0]))
+        index = ImageIndex(_named_records(data[1]), features.class_names)
+        sources = [PixelSource(store, places, places, index.records, index.class_names, 1)]
+    elif data is None:
+        sources = []
+    else:
+        raise ValueError(
+            "`data` must be what `load_images` returned, one of its data sets or an "
+            f"(images, labels) pair. Received: {type(data).__name__}"
+        )
+    labels = {record.name: record.label for record in index}
+    for record in features.index:
+        if labels.get(record.name) != record.label:
+            raise ValueError(
+                f"`data` has no picture {record.name!r} with the label that it has in "
+                "`embeddings`. Give what the embeddings were computed from."
+            )
+    return index, PictureFinder(index, sources)
+
+
+def _check_folds(crossed: CrossValidation, features: Embeddings) -> None:
+    """Refuse folds whose models can't know a class that they judge: all of it would be an error."""
+    for folds in crossed.folds:
+        for fold in np.unique(folds):
+            judged, rest = features.labels[folds == fold], features.labels[folds != fold]
+            missing = np.setdiff1d(judged, rest)
+            if len(missing):
+                raise ValueError(
+                    f"All pictures of class {features.class_names[missing[0]]!r} are in one fold, "
+                    "because they belong to too few groups. Take more folds, or leave it out."
+                )
+
+
+def _error(features: Embeddings, known: np.ndarray, present: np.ndarray, place: int) -> LabelError:
+    label, chances = features.labels[place], known[place].copy()
+    chances[present == label] = -1.0
+    best = int(chances.argmax())
+    return LabelError(
+        name=features.index[place].name,
+        label=features.class_names[label],
+        suggestion=features.class_names[present[best]],
+        confidence=float(chances[best]),
+        split=features.index[place].split,
+    )
