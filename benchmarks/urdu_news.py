@@ -58,7 +58,7 @@ def main() -> None:
     judged = set(held_out.texts)
     texts = [text for text in (*unlabelled, *pool.texts) if text not in judged]
     vocabulary = kp.text.build_vocabulary(texts)
-    counted = kp.text.language_model(vocabulary, texts, seed=options.seed)
+    counted = kp.text.language_model(vocabulary, texts=texts, seed=options.seed)
     model = keras.models.clone_model(counted)
     model.set_weights(counted.get_weights())
     print("counted:", kp.text.evaluate_language_model(counted, held_out.texts[:100]))

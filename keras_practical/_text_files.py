@@ -27,7 +27,7 @@ class TextTable:
     rows: tuple[tuple[int, Mapping[str, str]], ...]
 
 
-def read_file(file: str | Path, encoding: str | None = None) -> str:
+def read_file(file: str | Path, *, encoding: str | None = None) -> str:
     """Return a file's text with plain line ends; `.gz` files are unpacked.
 
     Without `encoding`, a byte-order mark decides, otherwise it must be UTF-8.
@@ -61,9 +61,9 @@ def read_file(file: str | Path, encoding: str | None = None) -> str:
     return text
 
 
-def read_text_table(file: str | Path, encoding: str | None = None) -> TextTable:
+def read_text_table(file: str | Path, *, encoding: str | None = None) -> TextTable:
     """Read a table of text with a header line, separated by tabs, commas or semicolons."""
-    text = read_file(file, encoding)
+    text = read_file(file, encoding=encoding)
     header = text.partition("\n")[0]
     separator = max("\t,;", key=header.count)
     parsed = _plain_rows(text) if separator == "\t" else None

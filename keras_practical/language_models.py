@@ -59,8 +59,8 @@ class LanguageModelEvaluation:
 
 def language_model(
     vocabulary: SubwordVocabulary,
-    texts: Sequence[str] | None = None,
     *,
+    texts: Sequence[str] | None = None,
     vector_size: int = 128,
     state_size: int = 256,
     dropout: float = 0.1,
@@ -97,7 +97,7 @@ def language_model(
 
     >>> from keras_practical.subwords import build_vocabulary
     >>> texts = ["one fish, two fish", "red fish, blue fish"] * 9
-    >>> model = language_model(build_vocabulary(texts, size=40, verbose=False), texts)
+    >>> model = language_model(build_vocabulary(texts, size=40, verbose=False), texts=texts)
     >>> sorted(model.get_layer("encoder").output)
     ['states', 'vectors', 'weights']
 
@@ -228,7 +228,7 @@ def pretrain(
 
     >>> from keras_practical.subwords import build_vocabulary
     >>> texts = ["one fish, two fish, red fish, blue fish"] * 20
-    >>> model = language_model(build_vocabulary(texts, size=40, verbose=False), texts)
+    >>> model = language_model(build_vocabulary(texts, size=40, verbose=False), texts=texts)
     >>> before = evaluate_language_model(model, texts, verbose=False).loss
     >>> history = pretrain(model, texts, epochs=10, verbose=0)
     >>> evaluate_language_model(model, texts, verbose=False).loss < before

@@ -230,6 +230,9 @@ class SubwordEmbedding(keras.layers.Embedding):
         output_dim: Length of each vector, >= 1.
         **kwargs: As in `keras.layers.Embedding`.
 
+    Raises:
+        ValueError: `vocabulary` is none.
+
     Example:
 
     >>> vocabulary = build_vocabulary(["one fish, two fish"] * 9, size=40, verbose=False)

@@ -30,6 +30,9 @@ class TextBaseline:
         vocabulary_size: How many different words these have.
         pipeline: scikit-learn's `Pipeline`, from texts to probabilities.
 
+    Raises:
+        ValueError: From `predict_proba`, if it gets one text instead of a list.
+
     Example:
 
     >>> train = LabelledTexts(("rain", "goal"), np.array([1, 0]), ("sports", "weather"), ("a", "b"))

@@ -274,13 +274,13 @@ def _plain(source: Any, column: str | None, encoding: str | None) -> list[str]:
     path = Path(source)
     if path.is_dir():
         files = sorted(f for f in path.rglob("*") if f.is_file() and not f.name.startswith("."))
-        return [read_file(file, encoding) for file in files]
+        return [read_file(file, encoding=encoding) for file in files]
     if column is not None:
-        table = read_text_table(path, encoding)
+        table = read_text_table(path, encoding=encoding)
         if column not in table.columns:
             raise ValueError(f"{path} has no column {column!r}, only {', '.join(table.columns)}.")
         return [cells[column] for _, cells in table.rows]
-    return read_file(path, encoding).split("\n")
+    return read_file(path, encoding=encoding).split("\n")
 
 
 def _report(problems: Mapping[int, TextProblem], total: int, on_error: str) -> None:

@@ -68,7 +68,7 @@ def rows_of_table(
     Traceback (most recent call last):
     ValueError: There is no file 'no_such.tsv' ...
     """
-    table = read_text_table(file, encoding)
+    table = read_text_table(file, encoding=encoding)
     given: dict[str, str | Sequence[str]] = dict(columns or {})
     unknown = set(given) - {"text", "label", "split"}
     if unknown:
@@ -164,7 +164,9 @@ def rows_of_folder(
                     "Add some, or remove the folder."
                 )
             for file in files:
-                rows.append(TextRow(str(file), read_file(file, encoding), class_folder.name, split))
+                rows.append(
+                    TextRow(str(file), read_file(file, encoding=encoding), class_folder.name, split)
+                )
     if not rows:
         raise ValueError(
             f"{root} has neither a train.tsv or train.csv nor class folders. Put the texts of each "

@@ -78,7 +78,7 @@ def fine_tune(
     >>> texts = [f"{noun} {n}" for n in range(9) for noun in ("rain", "goal")]
     >>> data = load_texts((texts, ["weather", "sports"] * 9), verbose=False)
     >>> vocabulary = build_vocabulary(texts, size=40, verbose=False)
-    >>> model = text_classifier(language_model(vocabulary, texts), data.class_names)
+    >>> model = text_classifier(language_model(vocabulary, texts=texts), data.class_names)
     >>> history = fine_tune(model, data.train, epochs=1, verbose=0)
     >>> predict_texts(model, data.validation.texts, verbose=False).argmax(1).tolist() == (
     ...     data.validation.labels.tolist())

@@ -30,7 +30,7 @@ def vocabulary(corpus):
 
 @pytest.fixture(scope="module")
 def language(vocabulary, corpus):
-    return kp.text.language_model(vocabulary, corpus, vector_size=8, state_size=12)
+    return kp.text.language_model(vocabulary, texts=corpus, vector_size=8, state_size=12)
 
 
 def labelled(count, seed=1):
@@ -167,7 +167,7 @@ def test_counting_puts_topics_together(language, vocabulary):
 
 
 def test_pretraining_lowers_the_loss_and_leaves_the_callers_model_whole(vocabulary, corpus):
-    model = kp.text.language_model(vocabulary, corpus, vector_size=8, state_size=12, seed=3)
+    model = kp.text.language_model(vocabulary, texts=corpus, vector_size=8, state_size=12, seed=3)
     before = kp.text.evaluate_language_model(model, corpus[:20], verbose=False)
     history = kp.text.pretrain(model, corpus, epochs=6, max_learning_rate=1e-2, verbose=0)
     after = kp.text.evaluate_language_model(model, corpus[:20], verbose=False)
@@ -183,7 +183,9 @@ def test_pretraining_with_one_seed_is_repeatable(vocabulary, corpus):
     found = []
     for _ in range(2):
         keras.utils.set_random_seed(5)
-        model = kp.text.language_model(vocabulary, corpus, vector_size=4, state_size=4, seed=1)
+        model = kp.text.language_model(
+            vocabulary, texts=corpus, vector_size=4, state_size=4, seed=1
+        )
         kp.text.pretrain(model, corpus[:40], epochs=1, verbose=0)
         found.append(model.get_weights())
     for one, two in zip(*found, strict=True):

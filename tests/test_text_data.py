@@ -41,9 +41,9 @@ def test_read_file_names_the_line_that_is_in_another_encoding(tmp_path):
     file.write_bytes("text\tlabel\nخبر\tx\n".encode("cp1256"))
     with pytest.raises(ValueError, match=r"line 2: this isn't utf-8.*cp1256"):
         read_file(file)
-    assert "خبر" in read_file(file, "cp1256")
+    assert "خبر" in read_file(file, encoding="cp1256")
     with pytest.raises(ValueError, match="`encoding` is unknown"):
-        read_file(file, "cp99999")
+        read_file(file, encoding="cp99999")
     file.write_bytes("abc".encode("utf-16-le"))
     with pytest.raises(ValueError, match="zero bytes"):
         read_file(file)
@@ -219,7 +219,7 @@ def test_normalization_makes_one_word_of_what_looks_the_same():
 
 
 def test_direction_and_fonts():
-    assert is_right_to_left("خبر") and is_right_to_left("123 שלום") and not is_right_to_left("12")
+    assert [is_right_to_left(text) for text in ("خبر", "123 שלום", "12")] == [True, True, False]
     assert isolated("خبر")[1:-1] == "خبر"
     assert font_for("abc") == "DejaVu Sans"
     assert font_for("خبر שלום") == "DejaVu Sans"
@@ -234,6 +234,6 @@ def test_direction_and_fonts():
 @pytest.mark.real_data
 def test_urdu_news_loads_whole():
     data = kp.text.load_texts(data_folder() / "urdu_news", verbose=False)
-    assert len(data.train) == 1000 and len(data.class_names) == 5
+    assert (len(data.train), len(data.class_names)) == (1000, 5)
     assert not set(data.train.texts) & set(data.validation.texts)
     assert np.bincount(data.validation.labels).min() > 100

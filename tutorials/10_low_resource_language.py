@@ -1,10 +1,10 @@
 # %% [markdown]
 # # A classifier for a language with few resources
 #
-# **Goal.** You have thousands of texts in your language and labels for a few dozen of them. We teach
-# a small network the language from the texts alone, then the task from the labels (ULMFiT, Howard &
-# Ruder 2018), beside the baseline that it has to beat: counted words. Which words made it decide?
-# Where is it surely wrong?
+# **Goal.** You have thousands of texts in your language and labels for a few dozen of them. We
+# teach a small network the language from the texts alone, then the task from the labels (ULMFiT,
+# Howard & Ruder 2018), beside the baseline that it has to beat: counted words. Which words made it
+# decide? Where is it surely wrong?
 #
 # | | |
 # |---|---|
@@ -162,7 +162,7 @@ print(vocabulary.pieces(data.train.texts[0][:60]))
 # Neighbours in that space tell whether it worked.
 
 # %%
-model = kp.text.language_model(vocabulary, language, seed=0)
+model = kp.text.language_model(vocabulary, texts=language, seed=0)
 counted = keras.models.clone_model(model)
 counted.set_weights(model.get_weights())
 vectors = model.get_layer("encoder").get_layer("vectors").get_weights()[0]
