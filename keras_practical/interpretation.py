@@ -93,7 +93,8 @@ class Interpretation:
         wrong = int(self.wrong.sum())
         low, high = wilson_interval(len(self) - wrong, len(self))
         lines = [
-            f"{len(self):,} pictures, {wrong:,} wrong: accuracy {1 - wrong / len(self):.3f} "
+            f"{len(self):,} picture{'s' * (len(self) > 1)}, {wrong:,} wrong: "
+            f"accuracy {1 - wrong / len(self):.3f} "
             f"(95 % interval {low:.3f}–{high:.3f})"
         ]
         if wrong:
@@ -107,7 +108,7 @@ class Interpretation:
             lines += [f"accuracy by {first}", *rest]
         if tables and not uneven:
             tested = ", ".join(found.property for found in tables)
-            lines.append(f"no more errors than by chance for any kind of {tested}")
+            lines.append(f"no sign that errors depend on {tested}")
         return "\n".join(lines)
 
     def top_losses(self, n: int, *, class_name: str | None = None) -> tuple[Prediction, ...]:

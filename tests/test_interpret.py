@@ -79,7 +79,7 @@ def test_it_prints_for_people(found):
     assert lines[2] == "  images[4]: is b, said a (0.50), loss 2.30"
     assert lines[5] == "  b taken for a: 2 of 3 (66.7 %)"
     right = kp.interpret(echo(), (pixels(CHANCES[:1]), LABELS[:1]))
-    assert str(right) == "1 pictures, 0 wrong: accuracy 1.000 (95 % interval 0.207–1.000)"
+    assert str(right) == "1 picture, 0 wrong: accuracy 1.000 (95 % interval 0.207–1.000)"
 
 
 def test_logits_and_one_output():
