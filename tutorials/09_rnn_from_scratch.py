@@ -9,8 +9,10 @@
 # | | |
 # |---|---|
 # | **Data** | Python's own language reference, which is installed with it; your text: `--data` |
-# | **Time** | MINUTES |
-# | **Result to expect** | RESULT |
+# | **Time** | 5 minutes on 2 CPU cores |
+# | **Result to expect** | nats a character on held-out text, 3 seeds: three in, one out |
+# | | 2.34 ± 0.01, `SimpleRNN` 2.02 ± 0.01, GRU 1.82 ± 0.01, with one cycle 1.75 ± 0.01; |
+# | | counting 1.82 (Python 3.11's text; another version's differs a little) |
 #
 # ```
 # python tutorials/09_rnn_from_scratch.py
