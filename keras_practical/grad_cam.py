@@ -93,6 +93,11 @@ def grad_cam(
             f"`layer` must be used once for a picture. Received: {operation.name}, used "
             f"{len(maps)} times"
         )
+    if len(maps[0].shape) != 4:
+        raise ValueError(
+            "`layer` must give a feature map (batch, height, width, channels). "
+            f"Received: {operation.name}, which gives {tuple(maps[0].shape)}"
+        )
     chosen = chosen_class(outputs, class_index)
 
     def score(values: Any) -> Any:

@@ -271,6 +271,10 @@ def test_grad_cam_names_layers_and_outputs_that_do_not_fit(rng):
     model, image = network(layers.Flatten()), picture(rng)
     with pytest.raises(ValueError, match=r"gives a feature map: rescaling.*early, late"):
         kp.grad_cam(model, image, layer="out")
+    with pytest.raises(ValueError, match=r"must give a feature map.*gives \(1, 3\)"):
+        kp.grad_cam(model, image, layer=model.layers[-1])
+    with pytest.raises(ValueError, match="used 0 times"):
+        kp.grad_cam(model, image, layer=layers.Conv2D(2, 3))
     flat = keras.Sequential([keras.Input((8, 10, 3)), layers.Flatten(), layers.Dense(2)])
     with pytest.raises(ValueError, match="has no feature map"):
         kp.grad_cam(flat, image)
