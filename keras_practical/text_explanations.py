@@ -183,7 +183,11 @@ def explain_text(
 
 
 def confident_mistakes(
-    model: keras.Model | TextBaseline, texts: LabelledTexts, *, count: int = 10, verbose: bool = True
+    model: keras.Model | TextBaseline,
+    texts: LabelledTexts,
+    *,
+    count: int = 10,
+    verbose: bool = True,
 ) -> tuple[TextMistake, ...]:
     """Return the held-out texts on which a model was wrong and surest of itself.
 

@@ -103,7 +103,7 @@ def test_rare_classes_that_differ_in_a_number_are_no_slips():
 
 def test_copies_empty_rows_and_missing_labels_are_left_out_and_listed():
     parts = {
-        "train": (["One  text", "held out", "x", "y", "", "b", "z"], list("abab") + ["a", "", "a"]),
+        "train": (["One  text", "held out", "x", "y", "", "b", "z"], [*"abab", "a", "", "a"]),
         "validation": (["held\u00a0out", "one text", "Z"], ["b", "a", "b"]),
     }
     with pytest.warns(UserWarning, match="can't be used") as caught:
