@@ -72,7 +72,7 @@ class EmbeddingMap:
             The axes. Its directions and units mean nothing, only what is close to what.
         """
         ax = axes_or_new(ax, (6.4, 4.4))
-        size = float(np.clip(4000 / len(self.points), 6, 30))
+        size = float(np.clip(6000 / len(self.points), 8, 36))
         for label, name in enumerate(self.class_names):
             of_class = self.points[self.labels == label]
             if len(of_class):

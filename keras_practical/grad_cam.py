@@ -38,7 +38,9 @@ def grad_cam(
     Use it on pictures that a model gets wrong, and on some that it gets right: does it look at the
     animal, or at the fence behind it? It takes one pass and half another. It says where the last
     feature map holds evidence, roughly, not what the network makes of it; `occlusion` asks the
-    same by experiment. In plain Keras one cuts the model in two and takes a gradient tape.
+    same by experiment. A network that flattens its last map instead of pooling it weighs each place
+    anew: there the mean over places, Grad-CAM's weight, may be wrong, and `occlusion` is better. In
+    plain Keras one cuts the model in two and takes a gradient tape.
 
     Args:
         model: Any classifier with convolutions: of `transfer.classifier` (preprocessing and

@@ -92,7 +92,8 @@ class HeatMap:
         """
         shown = self._one_slice()
         ax = heatmap(shown.picture, shown.heat, opacity=opacity, ax=ax)
-        ax.set_title(f"{self.class_name} {self.output:.2f}", fontsize=10, parse_math=False)
+        found = "" if shown.heat.any() else ": no evidence"
+        ax.set_title(f"{self.class_name} {self.output:.2f}{found}", fontsize=10, parse_math=False)
         return ax
 
     def slice(self, number: int) -> HeatMap:

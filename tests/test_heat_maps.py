@@ -397,7 +397,7 @@ def test_nothing_that_speaks_for_a_class_is_no_heat():
     found = kp.grad_cam(model, np.zeros((8, 10, 3)))
     assert not found.heat.any()
     assert str(found).endswith("nothing in the picture speaks for it")
-    found.plot()
+    assert found.plot().get_title().endswith("no evidence")
 
 
 def test_pictures_in_zero_to_one_are_shown(rng):
