@@ -1,6 +1,7 @@
 """Plant faults in real photos, and see which of them the audit finds.
 
     python benchmarks/audit_battery.py copies      # near-duplicates, by kind and set
+    python benchmarks/audit_battery.py pieces      # of 70 to 85 %, without and with embeddings
     python benchmarks/audit_battery.py shortcuts   # planted ones, and sets as they are
     python benchmarks/audit_battery.py leakage     # the lung scans under their original names
     python benchmarks/audit_battery.py speed       # 10,000 photos: time and peak memory
@@ -80,10 +81,10 @@ def save(picture, folder, of_class, name, ending="jpg"):
     picture.save(place / f"{name}.{ending}", **({"quality": 95} if ending == "jpg" else {}))
 
 
-def pairs_found(folder):
+def pairs_found(folder, embeddings=None):
     """Return all pairs of pictures that an audit puts into one set of copies."""
     pairs = set()
-    for finding in kp.audit(folder, verbose=False):
+    for finding in kp.audit(folder, embeddings=embeddings, verbose=False):
         for case in finding.cases if finding.kind in COPY_KINDS else ():
             names = [Path(name).stem for name in case.names]
             pairs |= {frozenset((a, b)) for a in names for b in names if a != b}
@@ -128,6 +129,40 @@ def copies(options):
         print(
             f"  precision: {spread(precisions)}; without the real copies: {spread(raw_precisions)}"
         )
+        print(f"  other pairs: {others.most_common(12)}", flush=True)
+
+
+def pieces(options):
+    """Plant pieces that lack 15 to 30 % of each side, half of them mirrored; add embeddings."""
+    for name in options.sets:
+        recalls = {"pixels alone": [], "with embeddings": []}
+        others = Counter()
+        for seed in range(options.seeds):
+            rng = np.random.default_rng([seed, 3])
+            wanted = []
+            with tempfile.TemporaryDirectory() as folder:
+                for number, (label, of_class, picture) in enumerate(
+                    originals(name, seed, options.count)
+                ):
+                    save(picture, folder, of_class, label)
+                    if number < options.planted:
+                        piece = copy_of(picture, COPIES[-1], rng) if number % 2 else picture
+                        part = rng.uniform(0.15, 0.3, 2)
+                        left, top = rng.uniform(0, 1, 2) * part
+                        ends = left + 1 - part[0], top + 1 - part[1]
+                        box = np.round(np.array([left, top, *ends]) * np.tile(picture.size, 2))
+                        save(piece.crop(box.tolist()), folder, of_class, f"{label}~piece")
+                        wanted.append(frozenset((label, f"{label}~piece")))
+                photos = kp.load_images(folder, validation_fraction=0, verbose=False)
+                embeddings = kp.embed("MobileNetV2", photos.train, verbose=False)
+                for what, given in zip(recalls, (None, embeddings), strict=True):
+                    found = pairs_found(folder, given)
+                    recalls[what].append(np.mean([pair in found for pair in wanted]))
+                    sources = {frozenset(n.split("~")[0] for n in pair) for pair in found}
+                    others.update((what, *sorted(s)) for s in sources - VERIFIED if len(s) > 1)
+        print(f"{name}: {options.seeds} draws of {options.count}, {options.planted} pieces")
+        for what, values in recalls.items():
+            print(f"  recall, {what}: {spread(values)}")
         print(f"  other pairs: {others.most_common(12)}", flush=True)
 
 
@@ -244,15 +279,16 @@ def spread(values):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    for function in (copies, shortcuts, leakage, speed):
+    for function in (copies, pieces, shortcuts, leakage, speed):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(function=function)
-        if function in (copies, shortcuts):
-            command.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
+        if function in (copies, pieces, shortcuts):
+            some = SETS[:2] if function is pieces else SETS
+            command.add_argument("--sets", nargs="+", default=some, choices=some)
             command.add_argument("--seeds", type=int, default=5)
             most = 1000 if function is copies else 400
             command.add_argument("--count", type=int, default=most)
-        if function is copies:
+        if function in (copies, pieces):
             command.add_argument("--planted", type=int, default=60)
         if function is speed:
             command.add_argument("--counts", type=int, nargs="+", default=[2500, 10_000])

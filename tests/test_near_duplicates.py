@@ -66,13 +66,13 @@ def test_hashes_are_those_of_imagehash(photos):
 
 def test_features_settle_doubtful_pairs_only(photos):
     first, other = (thumbnail(image).astype(float) for image in photos[:2])
-    doubtful = 0.58 * first + 0.42 * other
+    doubtful = 0.65 * first + 0.35 * other
     pictures = np.stack([first, doubtful, thumbnail(photos[2])]).astype("uint8")
     assert near_duplicates(pictures) == ()
     alike = np.array([[1.0, 0.0], [0.95, 0.2], [1.0, 0.0]])
     [pair] = near_duplicates(pictures, features=alike)
     assert (pair.first, pair.second) == (0, 1)
-    assert 0.7 <= pair.similarity < 0.9
+    assert 0.8 <= pair.similarity < 0.9
     assert near_duplicates(pictures, features=alike[[0, 2, 1]] * [[1, 0], [0, 1], [1, 1]]) == ()
 
 
@@ -81,8 +81,10 @@ def test_tiny_pictures_must_be_alike_as_they_are(photos):
     pictures = [np.asarray(image.convert("L").resize((64, 64))) for image in small]
     rng = np.random.default_rng(0)
     noisy = np.clip(pictures[0] + rng.normal(0, 30, (64, 64)), 0, 255).astype("uint8")
-    stack = np.stack([*pictures, pictures[3][:, ::-1], noisy])
-    pairs = near_duplicates(stack, sides_pixels=[8] * 42)
+    # Aligned, it would pass; but so would many a digit.
+    shifted = np.pad(pictures[5], ((0, 0), (2, 0)), "edge")[:, :64]
+    stack = np.stack([*pictures, pictures[3][:, ::-1], noisy, shifted])
+    pairs = near_duplicates(stack, sides_pixels=[8] * 43)
     assert [(p.first, p.second, p.mirrored) for p in pairs] == [(3, 40, True)]
 
 
