@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_practical._validation import check_choice
+from keras_practical._validation import check_choice, check_count
 from keras_practical.cross_validation import CrossValidation, cross_validate
 from keras_practical.data import ImageData
 from keras_practical.embeddings import Embeddings
@@ -41,7 +41,8 @@ def label_errors(
     repeats: int = 1,
     groups: Sequence[Any] | Callable[[ImageRecord], Any] | None = None,
     strength: float | None = None,
-    method: str = "prune_by_noise_rate",
+    method: str = "low_self_confidence",
+    passes: int = 2,
     seed: int = 0,
     verbose: bool = True,
 ) -> LabelErrors:
@@ -64,8 +65,11 @@ def label_errors(
         repeats: How often to divide anew, >= 1; the probabilities are averaged.
         groups: What belongs together and must not be torn apart, as in `cross_validate`. Default:
             the groups that `load_images` was given, if it was.
-        strength: As in `fit_probe`. Default: chosen once, by cross-validation on everything.
+        strength: As in `fit_probe`. Default: chosen in each pass, by cross-validation on all that
+            is believed.
         method: What counts as an error: `filter_by` of cleanlab's `find_label_issues`.
+        passes: How often to judge, >= 1: from the second time on, by models that haven't learnt
+            from what the time before suspected. They know the classes better.
         seed: Whole number >= 0; decides the parts.
         verbose: Whether to show a progress bar and say what was found.
 
@@ -93,30 +97,35 @@ def label_errors(
         (2021), arXiv 1911.00068; `cleanlab.filter.find_label_issues`.
     """
     from cleanlab.filter import find_label_issues
-    from cleanlab.rank import get_label_quality_scores
 
     check_choice("method", method, _FILTERS)
+    check_count("passes", passes)
     features = _checked(embeddings)
     index, pictures = _behind(features, data)
     if groups is not None:
         features = _with_groups(features, groups)
-    if strength is None:
-        strength = fit_probe(features, seed=seed).strength
-    crossed = cross_validate(
-        _Fit(strength),
-        features,
-        folds=folds,
-        repeats=repeats,
-        seed=seed,
-        verbose=verbose,
-    )
-    _check_folds(crossed, features)
-    probabilities = crossed.probabilities.mean(0)
     # cleanlab wants classes that have examples, numbered from 0.
     present, labels = np.unique(features.labels, return_inverse=True)
-    known = probabilities[:, present] / probabilities[:, present].sum(1, keepdims=True)
-    wrong = find_label_issues(labels, known, filter_by=method, n_jobs=1)
-    scores = get_label_quality_scores(labels, known, method="normalized_margin")
+    suspects: frozenset[str] = frozenset()
+    for _ in range(passes):
+        believed = _without(features, suspects)
+        fitted = fit_probe(believed, seed=seed).strength if strength is None else strength
+        crossed = cross_validate(
+            _Fit(fitted, suspects),
+            features,
+            folds=folds,
+            repeats=repeats,
+            seed=seed,
+            verbose=verbose,
+        )
+        _check_folds(crossed, features)
+        probabilities = crossed.probabilities.mean(0)
+        known = probabilities[:, present] / probabilities[:, present].sum(1, keepdims=True)
+        wrong = find_label_issues(labels, known, filter_by=method, n_jobs=1)
+        # What the models find likelier than any other class is no error, however unsure they are.
+        wrong &= known.argmax(1) != labels
+        suspects = frozenset(features.index[place].name for place in np.flatnonzero(wrong))
+    scores = known[np.arange(len(labels)), labels]
     ranked = [place for place in np.argsort(scores, kind="stable") if wrong[place]]
     found = LabelErrors(
         errors=tuple(_error(features, known, present, place) for place in ranked),
@@ -134,12 +143,21 @@ def label_errors(
 
 @dataclass(frozen=True)
 class _Fit:
-    """Fits a probe of one strength; importable, so that other processes can."""
+    """Fits a probe, without learning from suspects; importable, so that other processes can."""
 
     strength: float
+    suspects: frozenset[str]
 
     def __call__(self, part: Embeddings) -> Any:
-        return fit_probe(part, strength=self.strength)
+        return fit_probe(_without(part, self.suspects), strength=self.strength)
+
+
+def _without(part: Embeddings, suspects: frozenset[str]) -> Embeddings:
+    """Return a part without suspects, except for classes that would have nothing left."""
+    believed = np.array([record.name not in suspects for record in part.index])
+    for label in np.setdiff1d(part.labels, part.labels[believed]):
+        believed |= part.labels == label
+    return part.take(np.flatnonzero(believed))
 
 
 def _checked(embeddings: Embeddings | Sequence[Embeddings]) -> Embeddings:

@@ -58,8 +58,7 @@ class LabelErrors:
         errors: One `LabelError` each.
         probabilities: For each picture that was judged, by models that haven't seen it: shape
             `(n, classes)`.
-        scores: How well each picture's label fits, in [0, 1]: cleanlab's normalized margin,
-            shape `(n,)`.
+        scores: The probability of each picture's own label, by the same models: shape `(n,)`.
         names: The names of the pictures that were judged, `n` of them.
         cross_validation: How good those models are, by the labels as they are: if they are poor,
             so are the findings.

@@ -146,7 +146,8 @@
     card.querySelector("select")?.addEventListener("change", () => decide(number, "relabel"));
     draw(number);
   });
-  for (const field of filters) field.addEventListener("input", filter);
+  byId("filters").addEventListener("input", filter);
+  byId("filters").addEventListener("change", filter);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
 
   // A spreadsheet would take these for formulas; `apply` takes the apostrophe off again.
