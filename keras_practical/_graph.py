@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -87,25 +87,54 @@ def operations_of(model: keras.Model) -> list[Any]:
 
 def final_activation(model: keras.Model) -> str | None:
     """Return `"softmax"` or `"sigmoid"` if a model ends in it, `None` if its outputs are others."""
-    last = last_operation(model)
-    if isinstance(last, keras.layers.Softmax):
-        return "softmax"
-    name = getattr(getattr(last, "activation", None), "__name__", None)
-    return name if name in _PROBABILITIES else None
+    return _activation_of(last_operation(model))
 
 
 @contextmanager
 def before_probabilities(model: keras.Model) -> Iterator[None]:
-    """Make a model leave out its final softmax or sigmoid, if it has one, while the block runs."""
-    last = last_operation(model)
-    if isinstance(last, keras.layers.Softmax):
-        with replaced(last, "call", lambda inputs, mask=None: inputs):
-            yield
-    elif final_activation(model):
-        with replaced(last, "activation", keras.activations.linear):
-            yield
-    else:
+    """Make a model leave out its final softmax or sigmoid, if it has one, while the block runs.
+
+    Temperature scaling behind a softmax, which takes the logarithm of probabilities, is seen
+    through: what's sure to 1.0000 has no slope any more.
+    """
+    with ExitStack() as changes:
+        for owner, name, value in _steps_to_probabilities(model):
+            changes.enter_context(replaced(owner, name, value))
         yield
+
+
+def _steps_to_probabilities(model: keras.Model) -> list[tuple[Any, str, Any]]:
+    """Return what must be replaced, and by what, so that a model gives its logits."""
+    certain: list[tuple[Any, str, Any]] = []
+    between: list[tuple[Any, str, Any]] = []
+    for operation in reversed(operations_of(model)):
+        inner = last_operation(operation) if isinstance(operation, keras.Model) else operation
+        # Behind a logarithm, an earlier activation counts too.
+        if _activation_of(inner) and (not certain or between):
+            certain += between
+            between = []
+            if not hasattr(inner, "activation"):
+                certain.append((inner, "call", _passed_on))
+                continue
+            certain.append((inner, "activation", keras.activations.linear))
+            if inner.weights or inner is not operation:
+                break
+        elif certain and type(operation).__name__ in ("Clip", "Log"):
+            between.append((operation, "call", _passed_on))
+        elif not (certain and isinstance(operation, keras.layers.Rescaling)):
+            break
+    return certain
+
+
+def _passed_on(inputs: Any, *others: Any, **options: Any) -> Any:
+    return inputs
+
+
+def _activation_of(operation: Any) -> str | None:
+    if isinstance(operation, keras.layers.Softmax):
+        return "softmax"
+    name = getattr(getattr(operation, "activation", None), "__name__", None)
+    return name if name in _PROBABILITIES else None
 
 
 def _output(operation: Any) -> Any:

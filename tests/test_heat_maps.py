@@ -120,6 +120,14 @@ def test_the_score_is_the_logit_however_the_model_ends(rng, activation):
         np.testing.assert_allclose(found.values, expected, atol=1e-6)
 
 
+def test_a_hidden_sigmoid_before_the_softmax_stays(rng):
+    hidden, image = network(layers.GlobalAveragePooling2D(), activation="sigmoid"), picture(rng)
+    both = keras.Sequential([keras.Input((8, 10, 3)), *hidden.layers, layers.Softmax()])
+    given = np.asarray(hidden(image[None]))
+    with before_probabilities(both):
+        np.testing.assert_allclose(np.asarray(both(image[None])), given, atol=1e-6)
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", None])
 def test_one_output_stands_for_class_1(rng, activation):
     model, image = network(layers.Flatten(), units=1, activation=activation), picture(rng)
@@ -156,15 +164,29 @@ def test_a_saved_model_gives_the_same(rng, tmp_path):
     np.testing.assert_allclose(kp.grad_cam(loaded, image).values, expected, atol=1e-6)
 
 
-def test_a_calibrated_model_is_looked_into_too(rng):
+@pytest.mark.parametrize("class_index", [0, 1])
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_calibrated_model_is_looked_into_too(rng, class_index, separate):
+    # Pixels that aren't scaled saturate the softmax: its logarithm has no slope left.
     model = classifier(backbone(), 2, seed=0)
+    if separate:
+        model.layers[-1].activation = keras.activations.linear
+        model = keras.Sequential([keras.Input((12, 12, 3)), model, layers.Softmax()])
     image = picture(rng, (12, 12, 3))
-    cooler = kp.grad_cam(kp.calibration.with_temperature(model, 2.0), image, class_index=0)
-    plain = kp.grad_cam(model, image, class_index=0)
-    np.testing.assert_allclose(2 * cooler.values, plain.values, rtol=1e-3, atol=1e-5)
+    cooler = kp.calibration.with_temperature(model, 2.0)
+    plain, found = (kp.grad_cam(m, image, class_index=class_index) for m in (model, cooler))
+    np.testing.assert_allclose(2 * found.values, plain.values, rtol=1e-4, atol=1e-5)
 
 
-def test_half_precision_changes_little(rng):
+def test_of_two_classes_one_has_heat(rng):
+    # So that the test before compares more than nothing with nothing.
+    model, image = classifier(backbone(), 2, seed=0), picture(rng, (12, 12, 3))
+    heat = [kp.grad_cam(model, image, class_index=index).values.max() for index in (0, 1)]
+    assert max(heat) > 0.1
+
+
+@pytest.mark.parametrize("class_index", [0, 1])
+def test_half_precision_changes_little(rng, class_index):
     model = classifier(backbone(), 2, seed=0)
     image = picture(rng, (12, 12, 3))
     keras.mixed_precision.set_global_policy("mixed_float16")
@@ -173,10 +195,9 @@ def test_half_precision_changes_little(rng):
     finally:
         keras.mixed_precision.set_global_policy("float32")
     half.set_weights(model.get_weights())
-    expected = kp.grad_cam(model, image, class_index=1).values
-    found = kp.grad_cam(half, image, class_index=1).values
-    assert expected.max() > 0
-    np.testing.assert_allclose(found, expected, atol=0.01 * expected.max())
+    expected = kp.grad_cam(model, image, class_index=class_index).values
+    found = kp.grad_cam(half, image, class_index=class_index).values
+    np.testing.assert_allclose(found, expected, atol=0.01 * max(1.0, expected.max()))
 
 
 class Own(keras.Model):
