@@ -5,8 +5,11 @@
 The photos are JPEG files of 256 x 256 pixels written to a temporary folder, read at 224 x 224 in
 each pass (`cache=None`). A small network keeps the time short, since what is asked is how much
 memory `interpret` and a gallery of the worst mistakes take over what model and data set have, and
-whether that grows with the number of photos. `--arrays` also asks for `(images, labels)` of a
-`tf.data.Dataset` without files.
+whether that grows with the number of photos. `--stream` asks the same of a `tf.data.Dataset` that
+knows nothing of its files.
+
+Measured on 2 CPU cores: 160 MB over the model's own for 1,000 photos, 159 for 3,000, 164 for
+10,000, none of it for the gallery; as a stream 144 MB for 1,000 and 181 for 5,000.
 """
 
 import argparse
