@@ -8,6 +8,38 @@
 
 The thresholds were chosen on ants_vs_bees, CIFAR-10, the lung scans and the first half of the
 digits; what is measured here are cats_vs_dogs, apple_leaves and the second half of the digits.
+
+Measured on 2 CPU cores beside other work, mean ± spread over 5 draws of up to 1,000 pictures, 60
+copies of each kind planted in each:
+
+| recall        | cats_vs_dogs | apple_leaves | digits of 8 x 8 pixels |
+|---------------|--------------|--------------|------------------------|
+| re-encoded    | 100 ± 0 %    | 100 ± 0 %    | 77.0 ± 7.2 %           |
+| resized       | 100 ± 0 %    | 100 ± 0 %    | 0 ± 0 %                |
+| cropped       | 100 ± 0 %    | 100 ± 0 %    | 47.0 ± 4.3 %           |
+| brightness    | 100 ± 0 %    | 100 ± 0 %    | 98.3 ± 1.7 %           |
+| mirrored      | 100 ± 0 %    | 100 ± 0 %    | 100 ± 0 %              |
+| **precision** | 100 ± 0 %    | 100 ± 0 %    | 96.1 ± 1.8 %           |
+
+In apple_leaves one pair was found that is neither planted nor was known before; it was looked at
+and is the same leaf, photographed twice. Counted as a mistake, the precision is 99.8 ± 0.4 %.
+Of a digit 3 to 6 pixels wide nothing is left to recognize, and strokes of different ones are alike:
+for pictures that small neither number is good enough. Half of the cropped digits lost no pixel.
+
+Pieces of 70 to 85 % of each side (one draw of 100, 40 pieces, so no spread): found by pixels alone
+2.5 % and 0 %, with the embeddings of MobileNetV2 47.5 % and 42.5 % (cats_vs_dogs and apple_leaves),
+no wrong pair.
+
+Shortcuts planted as border colour, as size and as file format of one class: reported 15 of 15 times
+on each of the three sets (5 draws of 400 pictures each), and 0 of 5 times where none was planted;
+the whole sets as they are, ants_vs_bees and the lung scans too, are silent.
+
+Leakage: in the published split of the lung scans the one paper with slices on both sides is found
+(3 in training, 9 in validation), and a group that may be none (`33.png` and `33%0.jpg`); a random
+split of the same scans tears 44 of 241 groups.
+
+10,000 photos of 256 pixels: 37 s of processor time, 95 s beside other work (load 10 on 2 cores);
+peak memory 234 MB above the imports' 831, for 2,500 photos 66 MB (8 s).
 """
 
 import argparse

@@ -33,7 +33,7 @@ _SAME_FEATURES = 0.85
 _SAME_TINY = 0.99
 _TINY_PIXELS = 12
 _LOWEST_SPREAD = 2.0
-_BLOCK = 256
+_BLOCK = 128
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -110,6 +110,13 @@ def test_running_numbers_are_no_groups(pattern):
     assert groups_in_names(names, [0] * 60 + [1] * 60) is None
 
 
+def test_a_beginning_that_half_of_the_pictures_share_is_no_group():
+    small = [f"site{site}_{i}.png" for site in "abcdefghij" for i in range(5)]
+    assert groups_in_names(small, [0, 1] * 25) is not None
+    names = [*small, *(f"other_{i}.png" for i in range(50))]
+    assert groups_in_names(names, [0, 1] * 50) is None
+
+
 def test_the_same_names_in_two_folders_are_no_groups():
     names = [f"{split}/cat/cat_{i:03}.jpg" for split in ("train", "test") for i in range(50)]
     assert groups_in_names(names, [0, 1] * 50) is None
