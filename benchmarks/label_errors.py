@@ -37,7 +37,15 @@ parser.add_argument("--choose", action="store_true", help="compare methods")
 parser.add_argument("--cleaning", action="store_true", help="accuracy before and after")
 options = parser.parse_args()
 
-METHODS = ("prune_by_noise_rate", "prune_by_class", "low_self_confidence")
+METHODS = (
+    "prune_by_noise_rate",
+    "prune_by_class",
+    "both",
+    "confident_learning",
+    "predicted_neq_given",
+    "low_normalized_margin",
+    "low_self_confidence",
+)
 
 
 def features() -> tuple[kp.Embeddings, kp.Embeddings]:

@@ -179,6 +179,11 @@ def _checked(embeddings: Embeddings | Sequence[Embeddings]) -> Embeddings:
                 "Each picture must have one integer label. Received: labels of shape "
                 f"{part.labels.shape}, {part.labels.dtype}"
             )
+        if len(part) and not 0 <= part.labels.min() <= part.labels.max() < len(part.class_names):
+            raise ValueError(
+                f"Labels must be from 0 to {len(part.class_names) - 1}, one for each class name. "
+                f"Received: {part.labels.min()} to {part.labels.max()}"
+            )
         if not np.isfinite(part.features).all():
             place = int(np.flatnonzero(~np.isfinite(part.features).all(1))[0])
             raise ValueError(
@@ -187,6 +192,11 @@ def _checked(embeddings: Embeddings | Sequence[Embeddings]) -> Embeddings:
     parts = [part if part.index else _named(part) for part in parts]
     index = tuple(chain.from_iterable(part.index for part in parts))
     labels = np.concatenate([part.labels for part in parts])
+    if len(np.unique(labels)) < 2:
+        raise ValueError(
+            "Pictures of at least two classes are needed. "
+            f"Received: {len(labels)} pictures of {len(np.unique(labels))} class"
+        )
     copies = min(len(part.views) for part in parts)
     if len(parts) > 1 and len({record.name for record in index}) < len(index):
         raise ValueError(
@@ -238,7 +248,7 @@ def _behind(features: Embeddings, data: Any) -> tuple[ImageIndex, PictureFinder]
     elif isinstance(source, PixelSource):
         index, sources = ImageIndex(source.records, source.class_names), [source]
     elif isinstance(data, tuple | list) and len(data) == 2:
-        store = PixelStore(np.asarray(data[0]), (1, 1), aspect="pad", color_mode="rgb")
+        store = PixelStore(list(np.asarray(data[0])), (1, 1), aspect="pad", color_mode="rgb")
         places = np.arange(len(data[0]))
         index = ImageIndex(_named_records(data[1]), features.class_names)
         sources = [PixelSource(store, places, places, index.records, index.class_names, 1)]

@@ -77,8 +77,8 @@ class LabelErrors:
     >>> labels[7] = 0
     >>> found = label_errors(Embeddings(features, labels, (), ("cats", "dogs")), verbose=False)
     >>> print(found)
-    1 of 100 labels may be wrong (1.0 %); the models that say so agree with 98.0 % of all labels
-    label  suggestion  sure   name
+    1 of 100 labels may be wrong (1.0 %); the models that say so agree with 99.0 % of all labels
+    label  suggestion   sure  name
     cats   dogs        100 %  images[7]
     """
 
@@ -105,14 +105,14 @@ class LabelErrors:
         ]
         shown = self.errors[:_ROWS_SHOWN]
         if shown:
-            widths = [max(len(error.label) for error in shown), len("suggestion")]
-            widths[1] = max(widths[1], *(len(error.suggestion) for error in shown))
-            lines.append(f"{'label':<{widths[0]}}  {'suggestion':<{widths[1]}}  sure   name")
-        lines += [
-            f"{error.label:<{widths[0]}}  {error.suggestion:<{widths[1]}}  "
-            f"{100 * error.confidence:3.0f} %  {error.name}"
-            for error in shown
-        ]
+            first = max(len(text) for text in ("label", *(error.label for error in shown)))
+            second = max(len(text) for text in ("suggestion", *(e.suggestion for e in shown)))
+            lines.append(f"{'label':<{first}}  {'suggestion':<{second}}   sure  name")
+            lines += [
+                f"{error.label:<{first}}  {error.suggestion:<{second}}  "
+                f"{100 * error.confidence:3.0f} %  {error.name}"
+                for error in shown
+            ]
         if len(self.errors) > len(shown):
             lines.append(f"... and {len(self.errors) - len(shown):,} more")
         return "\n".join(lines)

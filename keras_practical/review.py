@@ -162,7 +162,7 @@ class _Card:
 
 
 def _checked(result: Reviewable | Sequence[Reviewable]) -> list[Reviewable]:
-    results = list(result) if isinstance(result, list | tuple) else [result]
+    results: list[Any] = list(result) if isinstance(result, list | tuple) else [result]
     for one in results:
         if not all(hasattr(one, name) for name in ("index", "pictures", "review_items")):
             raise ValueError(

@@ -211,7 +211,9 @@ def test_pictures_of_arrays_are_drawn_with_both_labels():
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"labels": np.zeros(240, int)}, "at least two classes"),
+        ({"labels": np.zeros(240, int)}, "at least two classes.*240 pictures of 1 class"),
+        ({"labels": np.arange(240) % 4}, "Labels must be from 0 to 2.*Received: 0 to 3"),
+        ({"labels": np.arange(240) % 2 - 1}, "Received: -1 to 0"),
         ({"labels": np.zeros((240, 3))}, "one integer label"),
         ({"labels": np.linspace(0, 1, 240)}, "one integer label"),
         ({"features": np.full((240, 8), np.nan)}, "NaN or infinity for picture 0"),
@@ -236,6 +238,33 @@ def test_unusable_embeddings_are_refused(change, match):
 def test_wrong_arguments_are_named(options, match):
     with pytest.raises(ValueError, match=match):
         kp.label_errors(planted()[0], **{**QUIET, **options})
+
+
+def test_no_pictures_are_refused():
+    with pytest.raises(ValueError, match="Received: 0 pictures"):
+        kp.label_errors(planted()[0].take(np.zeros(0, int)), **QUIET)
+
+
+def test_later_passes_learn_nothing_from_suspects():
+    embeddings, _, _ = planted(distance=1.5, wrong=48)
+    once, twice = (kp.label_errors(embeddings, passes=passes, **QUIET) for passes in (1, 2))
+    suspects = set(places_of(once))
+    believed = np.array([place not in suspects for place in range(240)])
+    for fold in range(5):
+        held_out = twice.cross_validation.folds[0] == fold
+        model = kp.fit_probe(embeddings.take(np.flatnonzero(believed & ~held_out)), strength=0.1)
+        np.testing.assert_allclose(
+            twice.probabilities[held_out], model.predict_proba(embeddings.features[held_out])
+        )
+
+
+def test_a_table_lists_what_was_found():
+    found = kp.label_errors(planted(distance=1.0, wrong=40)[0], **QUIET)
+    lines = str(found).splitlines()
+    assert len(found) > 20
+    assert lines[1].split() == ["label", "suggestion", "sure", "name"]
+    assert len({line.index("images[") for line in lines[2:22]} | {lines[1].index("name")}) == 1
+    assert lines[22] == f"... and {len(found) - 20} more"
 
 
 @pytest.mark.parametrize("embeddings", [[], np.zeros((3, 2)), [1]])

@@ -163,3 +163,22 @@ def test_any_name_comes_back_from_a_spreadsheet(tmp_path, name):
     file = tmp_path / "decisions.csv"
     file.write_text(f'name,decision,label\r\n"{quoted}",delete,\r\n', "utf-8", newline="")
     assert [record.name for record in apply_decisions(index, file)] == ["other"]
+
+
+@pytest.mark.tf_only
+def test_what_an_audit_found_is_reviewed(tmp_path):
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(("cats", "dogs")):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(8):
+            pixels = rng.integers(0, 256, (40, 50, 3), "uint8")
+            pixels[..., label] //= 4
+            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number}.png")
+    copy = tmp_path / "pets" / "cats" / "copy.png"
+    copy.write_bytes((tmp_path / "pets" / "cats" / "3.png").read_bytes())
+    audited = kp.audit(tmp_path / "pets", verbose=False)
+    items = data_of(written([audited, audited], tmp_path))["items"]
+    assert str(copy) in {item["name"] for item in items}
+    file = tmp_path / "decisions.csv"
+    file.write_text(f"name,decision,label\r\n{copy},delete,\r\n", "utf-8", newline="")
+    assert str(copy) not in {record.name for record in audited.apply(file)}
