@@ -39,8 +39,8 @@ def grad_cam(
     animal, or at the fence behind it? It takes one pass and half another. It says where the last
     feature map holds evidence, roughly, not what the network makes of it; `occlusion` asks the
     same by experiment. A network that flattens its last map instead of pooling it weighs each place
-    anew: there the mean over places, Grad-CAM's weight, may be wrong, and `occlusion` is better. And
-    one that knows a class only by the absence of another has no heat for it. In plain Keras one
+    anew: there the mean over places, Grad-CAM's weight, may be wrong, and `occlusion` is better.
+    One that knows a class only by the absence of another has no heat for it. In plain Keras one
     cuts the model in two and takes a gradient tape.
 
     Args:

@@ -402,6 +402,20 @@ if PHANTOMS:
 # The number over each slice is its weight. Nobody told the model which slice shows the nodule: it
 # is what tells the two kinds of scans apart, and so it was found.
 #
+# And where on that slice? Grad-CAM weighs the channels of the last feature map by how much they
+# raise the score of "nodule". The map is as coarse as the network's last layers: it points, it
+# doesn't outline.
+
+# %%
+if PHANTOMS:
+    heat = kp.grad_cam(scan_model, unseen[row], class_index=1, class_names=["healthy", "nodule"])
+    print(heat)
+    figure, (plain, hot) = plt.subplots(1, 2, figsize=(6, 3.2), layout="constrained")
+    kp.plots.heatmap(heat.picture[heat.hottest[0]], np.zeros((SIZE, SIZE)), ax=plain)
+    heat.plot(ax=hot)
+    show("5_heat")
+
+# %% [markdown]
 # Your own scans: `kp.load_volumes("scans/", window="lung", groups=...)` reads folders of DICOM
 # slices and NIfTI files, one folder a class, and `volume_classifier("MobileNetV2", ...)` brings a
 # pretrained encoder.
