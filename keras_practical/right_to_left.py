@@ -82,7 +82,10 @@ def font_for(text: str) -> str | None:
     # Letters, marks, numbers, punctuation and symbols, and what is for private use; no spaces.
     drawn = {c for c in text if unicodedata.category(c)[0] in "LMNPS"}
     drawn |= {c for c in text if unicodedata.category(c) == "Co"}
-    return _font_with(frozenset(map(ord, drawn)))
+    from matplotlib import font_manager
+
+    # By how many fonts there are, so that one that was added is found.
+    return _font_with(frozenset(map(ord, drawn)), len(font_manager.fontManager.ttflist))
 
 
 def shown_text(label: Text) -> Text:
@@ -109,9 +112,10 @@ def shown_text(label: Text) -> Text:
     if family is None:
         missing = sorted({c for c in text if font_for(c) is None})
         warnings.warn(
-            f"No installed font can draw {', '.join(missing[:5]) or 'all of this text at once'}. "
-            "Install one for the script, such as Noto (https://fonts.google.com/noto), and "
-            "restart; until then there are boxes.",
+            f"No installed font can draw {', '.join(missing[:5]) or 'all of this text at once'}: "
+            "there will be boxes. Take one for the script, such as Noto "
+            "(https://fonts.google.com/noto), and call "
+            "matplotlib.font_manager.fontManager.addfont('its_file.ttf').",
             stacklevel=2,
         )
     elif family != "DejaVu Sans":
@@ -133,7 +137,7 @@ def _shapes() -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _font_with(needed: frozenset[int]) -> str | None:
+def _font_with(needed: frozenset[int], fonts: int) -> str | None:
     from matplotlib import font_manager
 
     entries = font_manager.fontManager.ttflist
