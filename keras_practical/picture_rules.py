@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_practical.audit_findings import KINDS, Case, Finding
 from keras_practical.index import ImageIndex
+from keras_practical.indexing import SPLITS
 from keras_practical.intervals import wilson_interval
 from keras_practical.picture_checks import PictureMeasures, lying_extension
 
@@ -25,9 +26,9 @@ _HUGE_MEGAPIXELS = 40.0
 # From portrait (2:3) to landscape (3:2) is 2.25.
 _ASPECT_FACTOR = 3.0
 _IMBALANCE = 3.0
-_FEWEST = {"train": 10, "validation": 10, "test": 10}
+_FEWEST = 10
 
-_Test = Callable[[PictureMeasures], str | None]
+_Test = Callable[[str, PictureMeasures], str | None]
 
 
 def picture_findings(index: ImageIndex, measures: Sequence[PictureMeasures]) -> tuple[Finding, ...]:
@@ -70,10 +71,7 @@ def picture_findings(index: ImageIndex, measures: Sequence[PictureMeasures]) -> 
     for kind, test, evidence, advice in _tests(whole):
         cases = []
         for record, measure in zip(index, measures, strict=True):
-            text = test(measure) if measure.problem is None else None
-            if kind == "wrong extension" and measure.problem is None:
-                promised = lying_extension(record.name, measure.file_format)
-                text = promised and f"named as {promised}, but it's {measure.file_format}"
+            text = test(record.name, measure) if measure.problem is None else None
             if text:
                 cases.append(Case((record.name,), text, (record.name,)))
         if cases:
@@ -93,25 +91,25 @@ def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, 
 
     yield (
         "wrong extension",
-        lambda m: None,
+        _lie,
         "of another format than the name says",
         "Harmless for `load_images`; rename them before other tools trip over them.",
     )
     yield (
         "EXIF-rotated",
-        lambda m: f"EXIF orientation {m.orientation}" if m.orientation != 1 else None,
+        lambda _, m: f"EXIF orientation {m.orientation}" if m.orientation != 1 else None,
         "on the side, upside down or mirrored unless the EXIF orientation is heeded",
         "`load_images` and `read_image` turn them upright; check whatever else reads them.",
     )
     yield (
         "nearly blank",
-        lambda m: f"grey values spread by {m.spread:.1f} of 255" if _is_blank(m) else None,
+        lambda _, m: f"grey values spread by {m.spread:.1f} of 255" if _is_blank(m) else None,
         f"with next to nothing to see (spread of grey values below {_BLANK_SPREAD:g} of 255)",
         "Look at them, and drop those that don't show their class.",
     )
     yield (
         "very dark",
-        lambda m: (
+        lambda _, m: (
             f"98 % of it is darker than {m.highlight:.0f} of 255"
             if m.highlight < _DARK_HIGHLIGHT and not _is_blank(m)
             else None
@@ -121,13 +119,13 @@ def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, 
     )
     yield (
         "very blurred",
-        lambda m: f"blur {m.blur:.2f} (sharp 0, blurred 1)" if m.blur > _BLURRED else None,
+        lambda _, m: f"blur {m.blur:.2f} (sharp 0, blurred 1)" if m.blur > _BLURRED else None,
         f"blurred (above {_BLURRED:g} of 1, at 256 pixels)",
         "Keep them if the model will meet such pictures; drop those that don't show their class.",
     )
     yield (
         "tiny",
-        lambda m: (
+        lambda _, m: (
             f"{m.width} x {m.height} pixels"
             if min(m.width, m.height) < min(_TINY_PIXELS, usual_side / 2)
             else None
@@ -137,7 +135,7 @@ def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, 
     )
     yield (
         "huge",
-        lambda m: (
+        lambda _, m: (
             f"{m.width} x {m.height} pixels"
             if m.width * m.height > 1e6 * _HUGE_MEGAPIXELS
             else None
@@ -148,11 +146,16 @@ def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, 
     )
     yield (
         "extreme aspect",
-        lambda m: f"{m.width} x {m.height} pixels" if strange(m.width / m.height) else None,
+        lambda _, m: f"{m.width} x {m.height} pixels" if strange(m.width / m.height) else None,
         f"more than {_ASPECT_FACTOR:g} times as wide or as high as is usual here",
         "Cropped to a square they lose most of what they show: cut out the subject, or load them "
         'with aspect="pad".',
     )
+
+
+def _lie(name: str, measure: PictureMeasures) -> str | None:
+    promised = lying_extension(name, measure.file_format)
+    return promised and f"named as {promised}, but it's {measure.file_format}"
 
 
 def _is_blank(measure: PictureMeasures) -> bool:
@@ -179,10 +182,10 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
     """
     found = []
     cases = []
-    splits = [s for s in _FEWEST if any(record.split == s for record in index)]
+    splits = [s for s in SPLITS if any(record.split == s for record in index)]
     for split in splits:
         for name, count in index.counts(split).items():
-            if count < _FEWEST[split]:
+            if count < _FEWEST:
                 text = f"{name} has {_pictures(count)} for {split}"
                 if split != "train" and count:
                     low = wilson_interval(count, count)[0]
