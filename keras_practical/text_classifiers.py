@@ -62,6 +62,8 @@ def text_classifier(
     """
     check_between("dropout", dropout, 0.0, 0.9)
     check_count("seed", seed, minimum=0)
+    if isinstance(class_names, str):
+        raise ValueError(f"`class_names` must be a list of names. Received: {class_names!r}")
     count = class_names if isinstance(class_names, int) else len(class_names)
     check_count("class_names", count, minimum=2)
     nested = [layer.name for layer in language_model.layers]
