@@ -273,8 +273,8 @@ def speed(options):
                 [sys.executable, __file__, "speed", "--alone", "--counts", str(count)], check=True
             )
         return
-    files = sorted((data_folder() / "cats_vs_dogs").glob("*/*/*.jpg"))
     count, rng = options.counts[0], np.random.default_rng(0)
+    files = rng.permutation(sorted((data_folder() / "cats_vs_dogs").glob("*/*/*.jpg"))).tolist()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(count):
             file = files[number % len(files)]
