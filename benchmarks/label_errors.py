@@ -10,6 +10,16 @@ reported are 0 to 4. What was wrong before anything was planted counts as falsel
     python benchmarks/label_errors.py apple_leaves --cache features/
     python benchmarks/label_errors.py digits
     python benchmarks/label_errors.py cats_vs_dogs --cache features/ --cleaning
+
+F1 (precision, recall), mean and deviation of 5 seeds, at 5, 10 and 20 % planted: cats_vs_dogs
+.937 ± .013 (.953, .922), .956 ± .008 (.976, .937), .963 ± .004 (.979, .948); digits .874 ± .036
+(.969, .797), .933 ± .020 (.979, .892), .933 ± .011 (.981, .890); apple_leaves .923 ± .012 (.926,
+.920), .897 ± .013 (.913, .886), .890 ± .017 (.957, .831). Published for CIFAR-10 with 20 %: .78.
+
+A probe resists random errors: after 10 % were planted in cats_vs_dogs it still reaches 98.5 ± 0.1 %
+of 1,000 validation pictures. Dropping what was found changed that by +0.1 points (-0.3 to +0.6),
+relabelling it by +0.2 (-0.0 to +0.4), of the 0.8 (0.7 to 0.9) that labels never wrong would bring.
+OMP_NUM_THREADS=1 makes it several times faster where other programs use the cores, too.
 """
 
 import argparse

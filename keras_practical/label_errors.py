@@ -67,7 +67,9 @@ def label_errors(
             the groups that `load_images` was given, if it was.
         strength: As in `fit_probe`. Default: chosen in each pass, by cross-validation on all that
             is believed.
-        method: What counts as an error: `filter_by` of cleanlab's `find_label_issues`.
+        method: What counts as an error: `filter_by` of cleanlab's `find_label_issues`; a picture
+            whose own class is the likeliest never does. The default misses some and is seldom
+            wrong.
         passes: How often to judge, >= 1: from the second time on, by models that haven't learnt
             from what the time before suspected. They know the classes better.
         seed: Whole number >= 0; decides the parts.
