@@ -16,9 +16,11 @@ F1 (precision, recall), mean and deviation of 5 seeds, at 5, 10 and 20 % planted
 (.969, .797), .933 ± .020 (.979, .892), .933 ± .011 (.981, .890); apple_leaves .923 ± .012 (.926,
 .920), .897 ± .013 (.913, .886), .890 ± .017 (.957, .831). Published for CIFAR-10 with 20 %: .78.
 
-A probe resists random errors: after 10 % were planted in cats_vs_dogs it still reaches 98.5 ± 0.1 %
-of 1,000 validation pictures. Dropping what was found changed that by +0.1 points (-0.3 to +0.6),
-relabelling it by +0.2 (-0.0 to +0.4), of the 0.8 (0.7 to 0.9) that labels never wrong would bring.
+What cleaning buys a probe after 10 % were planted (`--cleaning`; 95 % interval over the seeds):
+apple_leaves 95.6 ± 1.1 % of 317 validation pictures, +2.1 points (1.0 to 3.3) once what was found
+is dropped, +2.0 (0.7 to 3.3) relabelled, of the 2.5 (1.2 to 3.9) that labels never wrong bring. On
+cats_vs_dogs, with three times the pictures, it hardly suffers: 98.5 ± 0.1 % of 1,000, dropped +0.1
+(-0.3 to +0.6), relabelled +0.2 (-0.0 to +0.4), of 0.8 (0.7 to 0.9).
 OMP_NUM_THREADS=1 makes it several times faster where other programs use the cores, too.
 """
 
