@@ -1,11 +1,22 @@
 """Nietzsche, character by character: held-out loss, minutes, and what the network writes.
 
-    python benchmarks/characters.py --seeds 2
-    python benchmarks/characters.py --choose --seeds 1 --units 384 --dropout 0.3
+    python benchmarks/characters.py --seeds 3
+    python benchmarks/characters.py --seeds 1 --units 384 --batch-size 32 --dropout 0.3 --epochs 10
+    python benchmarks/characters.py --seeds 1 --choose
 
-The last 10 % of the text are held out. The settings were chosen by `--choose`, which never looks at
-them: it learns from the first 90 % of the remaining text and is judged by its last 10 %.
-RESULTS
+The last 10 % of the text are held out. Both settings were chosen by `--choose`, which never looks
+at them: it learns from the first 90 % of the rest and is judged by its last 10 % (1.451 and 1.363
+nats; six epochs of 256 units in batches of 32 gave 1.427). Measured on the 60,089 held-out
+characters, 2 CPU cores beside other work:
+
+256 units, 3 seeds: 1.409 +- 0.002 nats a character, 137 +- 13 s (157 +- 5 CPU s).
+384 units, 1 seed: 1.330 nats (95 % interval 1.304-1.373), 590 s with a load of 8 (422 CPU s).
+Its second seed was stopped by a limit of 720 s, with a load of 10.
+
+With top_p=0.9, 384 units, seed 0: "the will to truth is called its / same man / and how steence
+with some of the / fact of a great / privileged mission of "truth_ in upon any / obligations and
+believed, which is something comes with them by the self-considerations in every regard to the /
+book of merations which the future of his might".
 """
 
 import argparse
@@ -71,15 +82,15 @@ def measured(data, seed, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--choose", action="store_true")
-    parser.add_argument("--units", type=int, default=384)
-    parser.add_argument("--dropout", type=float, default=0.3)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--units", type=int, default=256)
+    parser.add_argument("--dropout", type=float, default=0.2)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--max-learning-rate", type=float, default=5e-3)
     parser.add_argument("--sequence-length", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--jit", action="store_true", help="compile by XLA on TensorFlow, too")
     options = parser.parse_args()
     text = (data_folder() / "nietzsche" / "nietzsche.txt").read_text(encoding="utf-8")
