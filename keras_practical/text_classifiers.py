@@ -139,15 +139,16 @@ def predict_texts(
     found: list[np.ndarray] = []
     for start in track(starts, "Reading", len(starts), show=verbose):
         places = order[start : start + batch_size]
-        found.append(np.asarray(model.predict_on_batch(_rows([numbers[p] for p in places]))))
+        rows = _rows([numbers[place] for place in places], min(batch_size, len(numbers)))
+        found.append(np.asarray(model.predict_on_batch(rows))[: len(places)])
     joined = np.concatenate(found)
     return joined[np.argsort(order, kind="stable")]
 
 
-def _rows(numbers: Sequence[np.ndarray]) -> np.ndarray:
-    """Pad to a multiple of 64: each new length would make the backend compile the model again."""
+def _rows(numbers: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+    """Pad to few different shapes: for each new one the backend compiles the model again."""
     longest = max(len(one) for one in numbers)
-    rows = np.zeros((len(numbers), -(-longest // 64) * 64), "int32")
-    for row, one in zip(rows, numbers, strict=True):
+    rows = np.zeros((batch_size, max(64, 1 << (longest - 1).bit_length())), "int32")
+    for row, one in zip(rows, numbers, strict=False):
         row[: len(one)] = one
     return rows
