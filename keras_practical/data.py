@@ -93,16 +93,21 @@ class ImageData:
             ValueError: A picture isn't in `self.index`, or a class has none left.
         """
         source = self.train.source
-        rows = {record.name: row for row, record in enumerate(self.index)}
+        # By what the data sets themselves read: this index may already be one of fewer pictures.
+        parts = [part.source for part in (self.train, self.validation, self.test) if part]
+        rows = {
+            r.name: row for part in parts for r, row in zip(part.records, part.rows, strict=True)
+        }
         problems = {record.name: record.problem for record in self.index}
         for record in index:
-            if record.name not in rows:
+            if record.name not in problems:
                 raise ValueError(f"These data have no picture {record.name!r}.")
         records = tuple(replace(r, problem=r.problem or problems[r.name]) for r in index)
         index = replace(index, records=records)
         usable = tuple(record for record in records if record.problem is None)
         report_problems(replace(index, records=usable), "skip")
-        places = np.array([rows[record.name] for record in records], "int64")
+        # Nobody asks for the place of a picture that can't be read.
+        places = np.array([rows.get(record.name, -1) for record in records], "int64")
         train, validation, test = _datasets(
             index, places, source.store, source.batch_size, source.order.seed
         )

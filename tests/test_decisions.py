@@ -132,6 +132,18 @@ def test_data_with_another_index_read_nothing_again(pets, cache):
     assert len(other.index) == 9
 
 
+def test_data_can_be_given_one_index_after_another(pets):
+    data = load(pets)
+    victims = [data.index.split("train")[0].name, data.index.split("train")[-1].name]
+    once = data.with_index(data.index.without(victims[:1]))
+    twice = once.with_index(once.index.without(victims[1:]))
+    assert len(greys(data.train)) - len(greys(twice.train)) == 2
+    assert set(greys(twice.train)) < set(greys(data.train))
+    assert greys(twice.validation) == greys(data.validation)
+    with pytest.raises(ValueError, match="no picture"):
+        twice.with_index(data.index)
+
+
 def test_data_with_another_index_keep_what_can_t_be_read_out(pets):
     (pets / "cats" / "9.png").write_bytes(b"")
     with pytest.warns(UserWarning, match="1 of 11"):
