@@ -171,7 +171,7 @@ def tf_data(*, shuffled=False, augmented=False, labels=None):
     if shuffled:
         data = data.shuffle(40, reshuffle_each_iteration=True)
     if augmented:
-        # A generator of its own: after `set_random_seed`, plain random operations repeat themselves.
+        # A generator of its own: after `set_random_seed`, plain operations repeat themselves.
         drawn = tf.random.Generator.from_seed(0)
         data = data.map(lambda image, label: (image + drawn.uniform((), 0, 1), label))
     return data.batch(7)
