@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Find what is wrong: with the data, and with the model
 #
-# **Goal.** A validation accuracy of 99 % that nobody meets again outside. Where does it come from?
+# **Goal.** A fine validation accuracy that nobody meets again outside. Where does it come from?
 # We plant the four faults that spoil most small photo collections, find each of them without being
 # told where they are, repair them one by one, and measure what that brings on pictures which never
 # took part.
@@ -227,8 +227,7 @@ figure, axes = plt.subplots(2, 4, figsize=(9, 3.8), layout="constrained")
 for (above, below), image in zip(axes.T, examples, strict=True):
     kp.grad_cam(unleaked, image, class_names=whole.class_names).plot(ax=above)
     kp.occlusion(unleaked, image, class_names=whole.class_names, verbose=False).plot(ax=below)
-axes[0, 0].set_ylabel("Grad-CAM")
-axes[1, 0].set_ylabel("occlusion")
+figure.suptitle("above: Grad-CAM, below: occlusion", fontsize=11)
 show("3_where_it_looks")
 
 # %% [markdown]
