@@ -32,7 +32,6 @@ from shared_data import data_folder
 
 SIZES = (20, 50, 100, 200, 1000)
 METHODS = ("TF-IDF", "not pretrained", "only counted", "pretrained", "fine-tuned")
-FINE_TUNING_EPOCHS = 4
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--data", default=data_folder() / "urdu_news")
@@ -40,6 +39,9 @@ parser.add_argument("--cross-validate", action="store_true")
 parser.add_argument("--test", help="judge on this file instead of the validation articles")
 parser.add_argument("--draws", type=int, default=5)
 parser.add_argument("--pretraining-epochs", type=int, default=2)
+parser.add_argument("--fine-tuning-epochs", type=int, default=4)
+parser.add_argument("--max-learning-rate", type=float, default=3e-3)
+parser.add_argument("--group-divisor", type=float, default=2.6)
 parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
@@ -114,8 +116,16 @@ def predicted(
         from_scratch(model, train, seed)
     else:
         model = kp.text.text_classifier(encoders[method], train.class_names, seed=seed)
-        epochs = FINE_TUNING_EPOCHS if method == "fine-tuned" else 0
-        kp.text.fine_tune(model, train, epochs=epochs, max_learning_rate=3e-3, seed=seed, verbose=0)
+        epochs = options.fine_tuning_epochs if method == "fine-tuned" else 0
+        kp.text.fine_tune(
+            model,
+            train,
+            epochs=epochs,
+            max_learning_rate=options.max_learning_rate,
+            group_divisor=options.group_divisor,
+            seed=seed,
+            verbose=0,
+        )
     return kp.text.predict_texts(model, held_out.texts, verbose=False)
 
 
@@ -125,7 +135,7 @@ def from_scratch(model: keras.Model, train: kp.text.LabelledTexts, seed: int) ->
     model.get_layer("encoder").trainable = True
     model.compile("adam", loss="sparse_categorical_crossentropy")
     inputs = kp.text.SubwordVocabulary.of(model).encode(train.texts, length=512)
-    epochs = int(np.clip(5000 / len(train), 5, 30))
+    epochs = int(np.clip(3000 / len(train), 3, 30))
     cycle = kp.OneCycle(3e-3)
     model.fit(inputs, train.labels, batch_size=16, epochs=epochs, callbacks=[cycle], verbose=0)
 

@@ -52,7 +52,7 @@ def fine_tune(
         train: Labelled texts, such as `load_texts(...).train`.
         validation_data: Texts to measure after each epoch; nothing is chosen by them.
         epochs: Epochs after the head, >= 0. From the third one on, everything trains.
-        max_learning_rate: AdamW's rate for the head at the cycle's peak, > 0.
+        max_learning_rate: Adam's rate for the head at the cycle's peak, > 0.
         group_divisor: How many times smaller each earlier group's steps are, > 0.
         head_strength: Inverse of the penalty on the head's coefficients, > 0. Default: chosen by
             cross-validation within `train`.
@@ -125,17 +125,17 @@ def fine_tune(
     groups = [[v for n in names for v in encoder.get_layer(n).variables] for names in _GROUPS]
     rates = [group_divisor ** -(place + 1) for place in range(len(_GROUPS))]
     keras.utils.set_random_seed(seed)
-    for epoch in range(epochs):
-        thawed = min(epoch + 1, len(_GROUPS))
+    for first, last, thawed in _phases(epochs):
         _thaw(encoder, thawed)
-        if verbose and epoch < len(_GROUPS):
+        if verbose:
+            which = f"epoch {last}" if last == first + 1 else f"epochs {first + 1} to {last}"
             print(
-                f"fine_tune: epoch {epoch + 1} of {epochs}: the head and {thawed} of "
-                f"{len(_GROUPS)} groups of the encoder train, at most at {max_learning_rate:g} and "
+                f"fine_tune: {which} of {epochs}: the head and {thawed} of {len(_GROUPS)} groups "
+                f"of the encoder train, at most at {max_learning_rate:g} and "
                 f"{', '.join(f'{max_learning_rate * rate:.1g}' for rate in rates[:thawed])}"
             )
         # A fresh optimizer for what has thawed, at the cycle's place where the last one stopped.
-        optimizer = keras.optimizers.AdamW(max_learning_rate, weight_decay=0.0, clipnorm=1.0)
+        optimizer = keras.optimizers.Adam(max_learning_rate, clipnorm=1.0)
         scale_learning_rates(optimizer, groups, rates)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         done = model.fit(
@@ -143,15 +143,24 @@ def fine_tune(
             train.labels,
             batch_size=batch_size,
             validation_data=held_out,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
+            initial_epoch=first,
+            epochs=last,
             callbacks=[*callbacks, OneCycle(max_learning_rate, total_steps=steps)],
             verbose=verbose,
         )
         history.epoch += done.epoch
         for name, values in done.history.items():
             history.history.setdefault(name, []).extend(values)
+        if model.stop_training:
+            break
     return history
+
+
+def _phases(epochs: int) -> list[tuple[int, int, int]]:
+    """Return first epoch, end and number of thawed groups: one more each epoch, then all on."""
+    gradual = [(e, e + 1, e + 1) for e in range(min(epochs, len(_GROUPS) - 1))]
+    rest = (len(gradual), epochs, len(_GROUPS))
+    return [*gradual, rest] if epochs > len(gradual) else gradual
 
 
 def _parts(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
