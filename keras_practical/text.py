@@ -1,4 +1,6 @@
-"""Text: a network that writes, character by character.
+"""Text: a network that writes, and a classifier for a language with few resources.
+
+Writing, character by character:
 
     data = kp.text.character_datasets(text, sequence_length=64, batch_size=32)
     model.fit(data.train, shuffle=False, callbacks=[kp.text.CarriedState(), kp.OneCycle(5e-3)])
@@ -6,6 +8,16 @@
     print(kp.text.generate(model, "Once upon a time", top_p=0.9))
 
 Loss on held-out text says how well a model predicts; what it writes shows what it has learnt.
+
+Telling texts apart with few labels and many texts without any:
+
+    data = kp.text.load_texts("news/")
+    print(kp.text.baseline(data.train).evaluate(data.validation))   # the number to beat
+    vocabulary = kp.text.build_vocabulary(unlabelled)
+    model = kp.text.language_model(vocabulary, texts=unlabelled)
+    kp.text.pretrain(model, unlabelled)
+    classifier = kp.text.text_classifier(model, data.class_names)
+    kp.text.fine_tune(classifier, data.train)
 """
 
 from __future__ import annotations

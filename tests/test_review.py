@@ -7,8 +7,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 from PIL import Image
 from review_pages import AWKWARD, CLASSES, FORMULAS, awkward_result
 
@@ -182,3 +184,28 @@ def test_what_an_audit_found_is_reviewed(tmp_path):
     file = tmp_path / "decisions.csv"
     file.write_text(f"name,decision,label\r\n{copy},delete,\r\n", "utf-8", newline="")
     assert str(copy) not in {record.name for record in audited.apply(file)}
+
+
+@pytest.mark.tf_only
+def test_mistakes_of_a_model_are_reviewed(tmp_path):
+    digits = kp.load_images("digits", verbose=False)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(10, activation="softmax")]
+    )
+    found = kp.interpret(model, digits.validation, verbose=False)
+    mistakes = found.mistakes()
+    page = data_of(written(found, tmp_path, limit=20))
+    assert [item["name"] for item in page["items"]] == [one.name for one in mistakes[:20]]
+    worst = mistakes[0]
+    assert page["items"][0]["choices"][0] == worst.prediction
+    shown = Image.open(io.BytesIO(base64.b64decode(page["pictures"][0].split(",")[1])))
+    assert shown.size == (8, 8)
+    file = tmp_path / "decisions.csv"
+    file.write_text(
+        f"name,decision,label\r\n{worst.name},relabel,{worst.prediction}\r\n", "utf-8", newline=""
+    )
+    index = found.apply(file, index=digits.index)
+    labels = {record.name: index.class_names[record.label] for record in index}
+    assert labels[worst.name] == worst.prediction
+    assert len(index) == len(digits.index)
