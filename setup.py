@@ -55,6 +55,7 @@ setup(
         "simplejpeg>=1.8",
         "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.7",
+        "threadpoolctl>=3.1",
         "typer>=0.12",
     ],
     extras_require={

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_practical import transfer
 from keras_practical._batches import batches_of
+from keras_practical._regression import logistic_regression
 from keras_practical._validation import ImageSize, check_count, check_positive
 from keras_practical.embeddings import Embeddings, embed
 from keras_practical.picture_pieces import pieces_of
@@ -244,11 +245,9 @@ def _fit(
     features: np.ndarray, labels: np.ndarray, classes: int, strength: float, *, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return kernel and bias for features as they come."""
-    from sklearn.linear_model import LogisticRegression
-
     mean, deviation = features.mean(0), features.std(0) + 1e-6
-    model = LogisticRegression(C=strength, max_iter=2000, tol=tolerance)
-    model.fit((features - mean) / deviation, labels)
+    standardized = (features - mean) / deviation
+    model = logistic_regression(standardized, labels, strength=strength, tolerance=tolerance)
     found, offsets = model.coef_.T.astype("float64"), model.intercept_.astype("float64")
     if len(model.classes_) == 2:  # One column then: the second class's log-odds.
         found = np.concatenate([-found, found], axis=1) / 2

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical._regression import logistic_regression
 from keras_practical._validation import check_count, check_positive
 from keras_practical.callbacks import OneCycle
 from keras_practical.optimizers import scale_learning_rates
@@ -196,7 +197,6 @@ def _fit_head(
     seed: int,
 ) -> float:
     """Set the head to a logistic regression on the encoder's features; return its strength."""
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
     body = keras.Model(model.inputs, model.get_layer("text").output)
@@ -208,7 +208,7 @@ def _fit_head(
         if fewest >= 2:
             folds = StratifiedKFold(min(5, fewest), shuffle=True, random_state=seed)
             strength = _best_strength(features - mean, train.labels, folds)
-    found = LogisticRegression(C=strength, max_iter=2000).fit(features - mean, train.labels)
+    found = logistic_regression(features - mean, train.labels, strength=strength)
     kernel = np.zeros((features.shape[1], head.units))
     bias = np.full(head.units, -30.0)  # The logit of a class without examples.
     if len(found.classes_) == 2:  # One row then: the second class's log-odds.
@@ -224,7 +224,6 @@ def _fit_head(
 
 def _best_strength(features: np.ndarray, labels: np.ndarray, folds: Any) -> float:
     """Return the strength with the least log-loss on held-out folds."""
-    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
 
     parts = list(folds.split(features, labels))
@@ -233,8 +232,9 @@ def _best_strength(features: np.ndarray, labels: np.ndarray, folds: Any) -> floa
     def loss(strength: float) -> float:
         losses = []
         for fit, judge in parts:
-            found = LogisticRegression(C=strength, max_iter=500, tol=1e-3)
-            found.fit(features[fit], labels[fit])
+            found = logistic_regression(
+                features[fit], labels[fit], strength=strength, tolerance=1e-3, max_iterations=500
+            )
             chances = found.predict_proba(features[judge])
             losses.append(log_loss(labels[judge], chances, labels=classes))
         return float(np.mean(losses))

@@ -26,6 +26,7 @@ FLOORS = {
     "_picture_descent": 0,
     "_progress": 0,
     "_recurrent_state": 0,
+    "_regression": 0,
     "_shown": 0,
     "_snapshot": 0,
     "_steering": 0,
@@ -275,6 +276,44 @@ def test_face_exports_what_it_lists():
     for name in keras_practical.__all__:
         assert hasattr(keras_practical, name)
     assert len(set(keras_practical.__all__)) == len(keras_practical.__all__)
+
+
+def test_fields_are_imported_when_they_are_asked_for():
+    code = (
+        "import sys, keras_practical as kp; "
+        "assert 'keras_practical.text_training' not in sys.modules; "
+        "assert {'text', 'detection', 'style'} <= set(dir(kp)); "
+        "print(kp.text.fine_tune.__name__, kp.detection.build.__name__, kp.style.paste.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent
+    )
+    assert done.stdout.split() == ["fine_tune", "build", "paste"], done.stderr
+    import keras_practical
+
+    with pytest.raises(AttributeError, match="no attribute 'txet'"):
+        keras_practical.txet  # noqa: B018
+
+
+def test_keras_knows_every_layer_after_the_import():
+    names = [
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and any("register_keras_serializable" in ast.unparse(one) for one in node.decorator_list)
+        and not node.name.startswith("_")
+    ]
+    code = (
+        "import keras, keras_practical; "
+        f"print([name for name in {names} if keras.saving.get_registered_object("
+        "f'keras_practical>{name}') is None])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent
+    )
+    assert len(names) > 15
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
