@@ -11,14 +11,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Table:
-    """A table's column names and its rows, each `(line, cells by column)`; blank cells are ""."""
+    """A table's column names and its rows, each `(line, cells by column)`."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[int, Mapping[str, str]], ...]
 
 
-def read_table(file: str | Path) -> Table:
-    """Read a UTF-8 file with a header line, separated by commas, semicolons or tabs."""
+def read_table(file: str | Path, *, strip: bool = True) -> Table:
+    """Read a UTF-8 file with a header line, separated by commas, semicolons or tabs.
+
+    With `strip`, cells lose the blanks around them.
+    """
     source = Path(file)
     if not source.is_file():
         raise ValueError(f"There is no file {str(file)!r}. (Looked in {Path.cwd()}.)")
@@ -31,6 +34,8 @@ def read_table(file: str | Path) -> Table:
     columns = tuple(reader.fieldnames or ())
     rows = []
     for row in reader:
-        cells = {column: (row[column] or "").strip() for column in columns}
+        cells = {column: row[column] or "" for column in columns}
+        if strip:
+            cells = {column: cell.strip() for column, cell in cells.items()}
         rows.append((reader.line_num, cells))
     return Table(columns, tuple(rows))

@@ -49,7 +49,8 @@ def apply_decisions(index: ImageIndex, decisions: str | Path) -> ImageIndex:
     [('a.jpg', 1)]
     """
     file = Path(decisions)
-    table = read_table(file)
+    # A file's name may begin with a blank.
+    table = read_table(file, strip=False)
     for column in _COLUMNS:
         if column not in table.columns:
             raise ValueError(
@@ -60,7 +61,9 @@ def apply_decisions(index: ImageIndex, decisions: str | Path) -> ImageIndex:
     decided: dict[str, tuple[int, str, str]] = {}
     for line, cells in table.rows:
         name, decision, label = (_as_written(cells[column]) for column in _COLUMNS)
-        decision = decision.lower()
+        name = name if name in known else name.strip()
+        label = label if label in index.class_names else label.strip()
+        decision = decision.strip().lower()
         if not decision:
             continue
         _check_line(f"{file}, line {line}", name in known, name, decision, label, index.class_names)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_practical._drawing import PALETTE, axes_or_new
 from keras_practical.images import read_image
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_precision_recall", "show"]
 
-# Okabe and Ito's colours, which colour-blind people tell apart; those that stand out first.
+# Okabe and Ito's colours, which colour-blind people tell apart; first those that stand out from a
+# photo.
 _COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
 
 
@@ -51,13 +53,9 @@ def show(
     >>> [patch.get_width() for patch in ax.patches]
     [10.0]
     """
-    import matplotlib.pyplot as plt
-
     pixels = read_image(image)
     height, width = pixels.shape[:2]
-    if ax is None:
-        size = (5.0, max(1.5, 5.0 * height / width))
-        ax = plt.subplots(figsize=size, layout="constrained")[1]
+    ax = axes_or_new(ax, (5.0, max(1.5, 5.0 * height / width)))
     ax.imshow(pixels)
     ax.set_axis_off()
     if truth is not None:
@@ -102,10 +100,7 @@ def plot_precision_recall(evaluation: Any, *, ax: Axes | None = None) -> Axes:
     Reference:
         Everingham et al., *The PASCAL Visual Object Classes Challenge* (2010), section 4.2.
     """
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        ax = plt.subplots(figsize=(4.6, 4.0), layout="constrained")[1]
+    ax = axes_or_new(ax, (4.6, 4.0))
     for number, name in enumerate(evaluation.class_names):
         precision = evaluation.precisions[number]
         if np.isnan(precision).any():
@@ -114,7 +109,8 @@ def plot_precision_recall(evaluation: Any, *, ax: Axes | None = None) -> Axes:
         ax.plot(
             evaluation.recalls,
             precision,
-            color=_COLORS[number % len(_COLORS)],
+            color=PALETTE[number % len(PALETTE)],
+            linestyle=("-", "--", ":")[number // len(PALETTE) % 3],
             linewidth=2,
             label=f"{name}: average precision {area:.2f}",
         )

@@ -59,8 +59,9 @@ class Embeddings:
         return len(self.labels)
 
     def take(self, places: Sequence[int] | np.ndarray) -> Embeddings:
-        """Return the embeddings of the pictures at `places` only, in that order."""
-        places = np.asarray(places)
+        """Return the embeddings of the pictures at `places` only, in that order; or of a mask's."""
+        chosen = np.asarray(places)
+        places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype("int64")
         return replace(
             self,
             features=self.features[places],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_practical._drawing import BLUE, ORANGE, axes_or_new, text_color
 from keras_practical._validation import check_count
 from keras_practical.right_to_left import isolated, shown_text
 from keras_practical.text_baseline import TextBaseline
@@ -66,8 +67,6 @@ class TextExplanation:
         Returns:
             The axes.
         """
-        from keras_practical._drawing import BLUE, ORANGE, axes_or_new
-
         strongest = self.strongest(count)[::-1]
         ax = axes_or_new(ax, (6.0, 0.6 + 0.32 * len(strongest)))
         values = [value for _, value in strongest]
@@ -75,11 +74,12 @@ class TextExplanation:
         ax.barh(places, values, color=[BLUE if value > 0 else ORANGE for value in values])
         ax.set_yticks(places)
         ax.set_yticklabels([word for word, _ in strongest])
-        for label in ax.get_yticklabels():
-            shown_text(label)
-        ax.axvline(0.0, color="black", linewidth=0.8)
+        ax.axvline(0.0, color=text_color(), linewidth=0.8)
         ax.set_xlabel(f"speaks for {self.class_name}, log-odds")
         ax.set_title(f"{self.class_name}: {self.probability:.2f}")
+        for text in (ax.title, ax.xaxis.label, *ax.get_yticklabels()):
+            text.set_parse_math(False)
+            shown_text(text)
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
         return ax

@@ -120,6 +120,9 @@ def test_take_and_all_views_stay_aligned():
         copies=2,
         **QUIET,
     )
+    assert len(found.take([])) == 0
+    masked = found.take(np.arange(len(found)) == 4)
+    assert masked.index == (found.index[4],)
     part = found.take([7, 2])
     assert len(part) == 2
     assert [record.name for record in part.index] == ["images[7]", "images[2]"]

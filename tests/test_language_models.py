@@ -1,5 +1,7 @@
 """Subwords, pretraining, the text classifier, its baseline and its reasons."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -378,6 +380,9 @@ def test_network_is_explained_alike_and_drawn(language):
     ax = found.plot(count=3)
     assert len(ax.patches) == 3
     assert "weather" in ax.get_xlabel()
+    named = replace(found, class_name="$5 to $6")
+    drawn = [named.plot().title, *named.plot().get_yticklabels()]
+    assert not any(text.get_parse_math() for text in drawn)
 
 
 def test_confident_mistakes_are_mistakes_the_surest_first():

@@ -156,7 +156,7 @@ def test_results_of_different_classes_are_not_mixed(tmp_path):
         kp.review([result, other], tmp_path / "page.html")
 
 
-@pytest.mark.parametrize("name", [*AWKWARD, *FORMULAS, "''-x", "'", "a;b", "\t=x"])
+@pytest.mark.parametrize("name", [*AWKWARD, *FORMULAS, "''-x", "'", "a;b", "\t=x", " .jpg "])
 def test_any_name_comes_back_from_a_spreadsheet(tmp_path, name):
     index = kp.ImageIndex((kp.ImageRecord(name, 0), kp.ImageRecord("other", 0)), CLASSES)
     cell = spreadsheet_cell(name)
