@@ -15,6 +15,17 @@ counted: its vectors from counting what occurs together, a head on them. Pretrai
 model besides, and a head. Fine-tuned: that, and the encoder thawed group by group; its head's
 penalty was chosen by five folds of the training articles, which the language model had read. There
 thawing gained nothing beyond chance (94.9 %, the head alone 95.0 %).
+
+Measured on 2 CPU cores, per cent of 665 validation articles; 27 minutes in all (41 of processor
+time):
+
+| labels         | 20         | 50         | 100        | 200        | 1,000      |
+|----------------|------------|------------|------------|------------|------------|
+| TF-IDF         | 80.2 ± 4.2 | 87.0 ± 2.8 | 91.0 ± 0.9 | 93.9 ± 0.3 | 96.4       |
+| not pretrained | 60.3 ± 5.5 | 81.9 ± 2.3 | 88.6 ± 1.1 | 93.1 ± 0.6 | 96.5 ± 0.2 |
+| only counted   | 88.8 ± 3.1 | 92.4 ± 1.3 | 93.7 ± 0.2 | 94.9 ± 0.9 | 95.4 ± 0.1 |
+| pretrained     | 88.7 ± 3.5 | 92.4 ± 1.6 | 93.7 ± 0.7 | 95.0 ± 0.8 | 95.6       |
+| fine-tuned     | 89.1 ± 2.4 | 92.5 ± 1.7 | 93.7 ± 0.9 | 94.8 ± 0.7 | 96.0 ± 0.2 |
 """
 
 import argparse
