@@ -33,6 +33,8 @@ _SAME_FEATURES = 0.85
 _SAME_TINY = 0.99
 _TINY_PIXELS = 12
 _LOWEST_SPREAD = 2.0
+_CHANCE_PAIRS = 500
+_FEWEST_FOR_CHANCE = 20
 _BLOCK = 128
 
 
@@ -74,7 +76,9 @@ def near_duplicates(
     reach 0.92 and 0.85 to 1, other candidates at most 0.36 and 0.83. Pictures below 12 pixels
     can't be aligned, since their details say too little: as they are, they must correlate by 0.99
     (chosen on half of scikit-learn's digits), which trimmed copies hardly ever do. Pictures without
-    any contrast aren't compared.
+    any contrast aren't compared. Where all pictures share something, such as a frame or a ruler,
+    any two are alike: if two by chance correlate by 0.6, what is left must do so by 0.9, and thus
+    the whole by 0.96.
 
     Args:
         thumbnails: Grey pictures, uint8 of shape `(n, 64, 64)`, each the whole picture, stretched.
@@ -119,6 +123,7 @@ def near_duplicates(
     told_apart = np.flatnonzero([picture.std() >= _LOWEST_SPREAD for picture in pixels])
     if len(told_apart) < 2:
         return ()
+    by_chance = _similarity_by_chance(pixels[told_apart])
     found = _by_hashes(pixels[told_apart], verbose=verbose)
     alike: set[tuple[int, int]] = set()
     if features is not None:
@@ -138,6 +143,7 @@ def near_duplicates(
             similarity = _correlation(pixels[whole].astype("float32"), second.astype("float32"))
         else:
             similarity = _aligned_similarity(pixels[whole], second, view, side)
+            needed = by_chance + (1 - by_chance) * needed
         if similarity < needed:
             return None
         first, last = sorted((whole, piece))
@@ -273,6 +279,24 @@ def _nearest(rows: np.ndarray) -> np.ndarray:
     _, starts, counts = np.unique(by_picture[:, 1], return_index=True, return_counts=True)
     rank = np.arange(len(by_picture)) - np.repeat(starts, counts)
     return by_picture[rank < _MOST_CANDIDATES]
+
+
+def _similarity_by_chance(pixels: np.ndarray) -> float:
+    """Return how well the details of nearly any two pictures of a set correlate, 0 in small sets.
+
+    It's the lowest quarter's limit: of a few photos with many copies each, or of the frames of some
+    videos, half of all pairs may be alike.
+    """
+    if len(pixels) < _FEWEST_FOR_CHANCE:
+        return 0.0
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, len(pixels), _CHANCE_PAIRS)
+    other = (first + rng.integers(1, len(pixels), _CHANCE_PAIRS)) % len(pixels)
+    details = (
+        [_detail(pixels[place].astype("float32"), 1.0) for place in pair]
+        for pair in zip(first, other, strict=True)
+    )
+    return max(0.0, float(np.quantile([_correlation(*pair) for pair in details], 0.25)))
 
 
 def _aligned_similarity(whole: np.ndarray, piece: np.ndarray, view: int, side: int) -> float:

@@ -37,6 +37,31 @@ def test_a_picture_that_is_its_own_mirror_image_is_no_pair(photos):
     assert near_duplicates(np.stack([symmetric, thumbnail(photos[1])])) == ()
 
 
+def framed(image):
+    """Return a faint picture on paper that lies on a dark table."""
+    pixels = 0.12 * np.asarray(image.convert("L").resize((128, 128)), "float32") + 150
+    pixels[:14] = pixels[-14:] = pixels[:, :14] = pixels[:, -14:] = 20
+    return Image.fromarray(pixels.astype("uint8"))
+
+
+def test_a_frame_that_all_share_makes_no_copies(photos, monkeypatch):
+    rng = np.random.default_rng(1)
+    on_table = [framed(image) for image in photos]
+    copies = [copy_of(image, "re-encoded", rng) for image in on_table[:5]]
+    thumbnails = np.stack([thumbnail(image) for image in (*on_table, *copies)])
+    planted = [(n, 40 + n) for n in range(5)]
+    assert [(pair.first, pair.second) for pair in near_duplicates(thumbnails)] == planted
+    monkeypatch.setattr(module, "_FEWEST_FOR_CHANCE", 1000)
+    assert len(near_duplicates(thumbnails)) > 5
+
+
+def test_many_copies_of_few_pictures_are_no_frame(photos):
+    rng = np.random.default_rng(1)
+    copies = [copy_of(image, "re-encoded", rng) for image in photos[:3] for _ in range(10)]
+    pairs = near_duplicates(np.stack([thumbnail(image) for image in copies]))
+    assert len(pairs) >= 3 * 9
+
+
 def test_blank_pictures_are_not_compared():
     assert near_duplicates(np.full((50, 64, 64), 200, "uint8")) == ()
     assert near_duplicates(np.empty((0, 64, 64), "uint8")) == ()
