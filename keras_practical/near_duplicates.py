@@ -10,11 +10,16 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from keras_practical._picture_similarity import (
+    aligned_similarity,
+    needed_by_chance,
+    usual_distances,
+)
 from keras_practical._progress import track
+from keras_practical._tiny_pictures import tiny_pairs
 
 __all__ = ["SimilarPair", "near_duplicates", "perceptual_hashes"]
 
@@ -29,12 +34,10 @@ _MOST_CANDIDATES = 20
 _SAME_DETAIL = 0.9
 _SAME_DETAIL_WITH_FEATURES = 0.8
 _SAME_FEATURES = 0.85
-# Chosen on the first half of the 8 x 8 digits.
-_SAME_TINY = 0.99
+# Chosen on the first half of scikit-learn's digits and on the lung scans.
+_STANDS_OUT = 6
 _TINY_PIXELS = 12
 _LOWEST_SPREAD = 2.0
-_CHANCE_PAIRS = 500
-_FEWEST_FOR_CHANCE = 20
 _BLOCK = 128
 
 
@@ -63,7 +66,7 @@ class SimilarPair:
 def near_duplicates(
     thumbnails: np.ndarray,
     *,
-    sides_pixels: Sequence[int] | np.ndarray | None = None,
+    sizes_pixels: Sequence[tuple[int, int]] | np.ndarray | None = None,
     features: np.ndarray | None = None,
     verbose: bool = False,
 ) -> tuple[SimilarPair, ...]:
@@ -73,17 +76,20 @@ def near_duplicates(
     equivalent. Candidates differ in at most 70 of 256 hash bits, in any of ten views, mirrored or
     not. Then an affine map aligns them, and their details (what is finer than a twentieth of the
     picture) must correlate by 0.9: on ants_vs_bees and CIFAR-10, where this was chosen, true copies
-    reach 0.92 and 0.85 to 1, other candidates at most 0.36 and 0.83. Pictures below 12 pixels
-    can't be aligned, since their details say too little: as they are, they must correlate by 0.99
-    (chosen on half of scikit-learn's digits), which trimmed copies hardly ever do. Pictures without
-    any contrast aren't compared. Where all pictures share something, such as a frame or a ruler,
-    any two are alike: if two by chance correlate by 0.6, what is left must do so by 0.9, and thus
-    the whole by 0.96.
+    reach 0.92 and 0.85 to 1, other candidates at most 0.36 and 0.83.
+
+    Where any two pictures are alike (digits, scans, photos in one frame), more is needed: a
+    correlation ten deviations above that of random pairs, 0.995 at most; or one that stands out, at
+    most a sixth as far from 1 as with the pictures that look most alike. Pictures of 3 to 11 pixels
+    can't be aligned, since their details say too little; the larger one is reduced or trimmed to
+    the other's size, and they must correlate by 0.994 (0.996 slightly blurred, if of equal size).
+    All this was chosen on the first half of scikit-learn's digits. Pictures without any contrast
+    aren't compared.
 
     Args:
         thumbnails: Grey pictures, uint8 of shape `(n, 64, 64)`, each the whole picture, stretched.
-        sides_pixels: Shorter side of each picture, shape `(n,)`: the details of small pictures are
-            coarser. Default: all are large enough (32 and more).
+        sizes_pixels: Height and width of each picture, shape `(n, 2)`: the details of small
+            pictures are coarser. Default: all are large enough (32 and more).
         features: What a network sees in each picture (`embed(...).features`), shape `(n, size)`.
             Pairs whose features are alike (cosine >= 0.85, which on ants_vs_bees no two photos
             reach, but half of the copies that lack 15 to 30 % of each side) are candidates too,
@@ -114,47 +120,30 @@ def near_duplicates(
             f"`thumbnails` must be uint8 of shape (n, {THUMBNAIL_PIXELS}, {THUMBNAIL_PIXELS}). "
             f"Received: {pixels.dtype} of shape {pixels.shape}"
         )
-    sides = np.full(n, THUMBNAIL_PIXELS) if sides_pixels is None else np.asarray(sides_pixels)
-    if sides.shape != (n,) or (features is not None and len(features) != n):
+    default = np.full((n, 2), THUMBNAIL_PIXELS)
+    sizes = default if sizes_pixels is None else np.asarray(sizes_pixels).reshape(-1, 2)
+    if len(sizes) != n or (features is not None and len(features) != n):
         raise ValueError(
-            f"`sides_pixels` and `features` must have one row for each of {n} thumbnails. "
-            f"Received: {len(sides)} sides, {None if features is None else len(features)} features"
+            f"`sizes_pixels` and `features` must have one row for each of {n} thumbnails. "
+            f"Received: {len(sizes)} sizes, {None if features is None else len(features)} features"
         )
-    told_apart = np.flatnonzero([picture.std() >= _LOWEST_SPREAD for picture in pixels])
-    if len(told_apart) < 2:
-        return ()
-    by_chance = _similarity_by_chance(pixels[told_apart])
-    found = _by_hashes(pixels[told_apart], verbose=verbose)
-    alike: set[tuple[int, int]] = set()
-    if features is not None:
-        by_features = _by_features(np.asarray(features, "float32")[told_apart])
-        alike = {(first, other) for _, first, other, _, _ in by_features.tolist()}
-        found = np.concatenate([found, by_features])
-
-    def confirmed(candidate: np.ndarray) -> SimilarPair | None:
-        _, at, other, view, mirrored = candidate.tolist()
-        seen_alike = (at, other) in alike or (other, at) in alike
-        needed = _SAME_DETAIL_WITH_FEATURES if seen_alike else _SAME_DETAIL
-        whole, piece = told_apart[[at, other]].tolist()
-        second = pixels[piece][:, ::-1] if mirrored else pixels[piece]
-        side = int(min(sides[whole], sides[piece]))
-        if side < _TINY_PIXELS:
-            needed = _SAME_TINY
-            similarity = _correlation(pixels[whole].astype("float32"), second.astype("float32"))
-        else:
-            similarity = _aligned_similarity(pixels[whole], second, view, side)
-            needed = by_chance + (1 - by_chance) * needed
-        if similarity < needed:
-            return None
-        first, last = sorted((whole, piece))
-        return SimilarPair(first, last, round(similarity, 3), bool(mirrored))
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pairs = track(pool.map(confirmed, found), "Comparing pictures", len(found), show=verbose)
-        kept = sorted(pair for pair in pairs if pair is not None)
+    sides = sizes.min(1)
+    told_apart = np.array([picture.std() >= _LOWEST_SPREAD for picture in pixels], bool)
+    seen, large = np.flatnonzero(told_apart), np.flatnonzero(told_apart & (sides >= _TINY_PIXELS))
+    pairs = [
+        _pair(seen[first], seen[other], similarity, mirrored)
+        for first, other, similarity, mirrored in tiny_pairs(
+            pixels[seen], sizes[seen], _TINY_PIXELS
+        )
+    ]
+    if len(large) >= 2:
+        known = None if features is None else np.asarray(features, "float32")[large]
+        pairs += [
+            _pair(large[pair.first], large[pair.second], pair.similarity, pair.mirrored)
+            for pair in _large_pairs(pixels[large], sides[large], known, verbose)
+        ]
     # Of two ways in which a pair is alike, the better one comes last.
-    best = {(pair.first, pair.second): pair for pair in kept}
-    return tuple(best.values())
+    return tuple({(pair.first, pair.second): pair for pair in sorted(pairs)}.values())
 
 
 def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
@@ -174,6 +163,47 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
     (3, 16, 16)
     """
     return _hashes(np.asarray(thumbnails), np.eye(64), np.eye(64))
+
+
+def _pair(first: int, other: int, similarity: float, mirrored: bool) -> SimilarPair:
+    low, high = sorted((int(first), int(other)))
+    return SimilarPair(low, high, round(similarity, 3), mirrored)
+
+
+def _large_pairs(
+    pixels: np.ndarray, sides: np.ndarray, features: np.ndarray | None, verbose: bool
+) -> list[SimilarPair]:
+    """Return the pairs that are candidates, alike once aligned, and more so than others are."""
+    found = _by_hashes(pixels, verbose=verbose)
+    alike: set[tuple[int, int]] = set()
+    if features is not None:
+        by_features = _by_features(features)
+        alike = {(first, other) for _, first, other, _, _ in by_features.tolist()}
+        found = np.concatenate([found, by_features])
+
+    def confirmed(candidate: np.ndarray) -> SimilarPair | None:
+        _, whole, piece, view, mirrored = candidate.tolist()
+        seen_alike = (whole, piece) in alike or (piece, whole) in alike
+        second = pixels[piece][:, ::-1] if mirrored else pixels[piece]
+        side = int(min(sides[whole], sides[piece]))
+        similarity = aligned_similarity(pixels[whole], second, _windows()[view], side)
+        if similarity < (_SAME_DETAIL_WITH_FEATURES if seen_alike else _SAME_DETAIL):
+            return None
+        return _pair(whole, piece, similarity, bool(mirrored))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pairs = track(pool.map(confirmed, found), "Comparing pictures", len(found), show=verbose)
+        kept = [pair for pair in pairs if pair is not None]
+    by_chance = needed_by_chance(pixels, sides)
+    doubtful = [pair for pair in kept if pair.similarity < by_chance]
+    places = sorted({place for pair in doubtful for place in (pair.first, pair.second)})
+    usual = usual_distances(pixels, sides, places, verbose=verbose) if places else {}
+    return [
+        pair
+        for pair in kept
+        if pair.similarity >= by_chance
+        or _STANDS_OUT * (1 - pair.similarity) <= min(usual[pair.first], usual[pair.second])
+    ]
 
 
 def _hashes(thumbnails: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -279,66 +309,3 @@ def _nearest(rows: np.ndarray) -> np.ndarray:
     _, starts, counts = np.unique(by_picture[:, 1], return_index=True, return_counts=True)
     rank = np.arange(len(by_picture)) - np.repeat(starts, counts)
     return by_picture[rank < _MOST_CANDIDATES]
-
-
-def _similarity_by_chance(pixels: np.ndarray) -> float:
-    """Return how well the details of nearly any two pictures of a set correlate, 0 in small sets.
-
-    It's the lowest quarter's limit: of a few photos with many copies each, or of the frames of some
-    videos, half of all pairs may be alike.
-    """
-    if len(pixels) < _FEWEST_FOR_CHANCE:
-        return 0.0
-    rng = np.random.default_rng(0)
-    first = rng.integers(0, len(pixels), _CHANCE_PAIRS)
-    other = (first + rng.integers(1, len(pixels), _CHANCE_PAIRS)) % len(pixels)
-    details = (
-        [_detail(pixels[place].astype("float32"), 1.0) for place in pair]
-        for pair in zip(first, other, strict=True)
-    )
-    return max(0.0, float(np.quantile([_correlation(*pair) for pair in details], 0.25)))
-
-
-def _aligned_similarity(whole: np.ndarray, piece: np.ndarray, view: int, side: int) -> float:
-    """Return how well the details correlate where `piece`, laid onto `whole`, covers it."""
-    import cv2
-
-    top, left, length = _windows()[view]
-    scale = length / THUMBNAIL_PIXELS
-    start = np.array([[scale, 0, left], [0, scale, top]], "float32")
-    first, second = whole.astype("float32"), np.ascontiguousarray(piece, "float32")
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
-    try:
-        _, found = cv2.findTransformECC(second, first, start, cv2.MOTION_AFFINE, stop, None, 5)
-    # What can't be aligned isn't the same picture.
-    except cv2.error:
-        return -1.0
-    laid = _warped(first, found)
-    covered = _warped(np.ones_like(first), found) > 0.99
-    # Codecs and interpolation spoil the edge.
-    covered[[0, 1, -2, -1]] = covered[:, [0, 1, -2, -1]] = False
-    if covered.sum() < covered.size / 2:
-        return -1.0
-    finest = max(1.0, THUMBNAIL_PIXELS / 2 / side)
-    return _correlation(_detail(laid, finest)[covered], _detail(second, finest)[covered])
-
-
-def _warped(picture: np.ndarray, transform: Any) -> np.ndarray:
-    import cv2
-
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(picture, transform, picture.shape[::-1], flags=flags)
-
-
-def _detail(picture: np.ndarray, finest: float) -> np.ndarray:
-    """Keep what is neither finer than a picture of this size can show nor coarse."""
-    import cv2
-
-    blurred = [cv2.GaussianBlur(picture, (0, 0), sigma) for sigma in (finest, 3 * finest)]
-    return blurred[0] - blurred[1]
-
-
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    first, second = first - first.mean(), second - second.mean()
-    scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return float((first * second).sum()) / scale if scale else 0.0

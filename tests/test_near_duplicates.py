@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from planted_copies import COPIES, copy_of, photo
 
+from keras_practical import _picture_similarity as similarity_module
 from keras_practical import near_duplicates as module
 from keras_practical.near_duplicates import SimilarPair, near_duplicates, perceptual_hashes
 
@@ -51,7 +52,7 @@ def test_a_frame_that_all_share_makes_no_copies(photos, monkeypatch):
     thumbnails = np.stack([thumbnail(image) for image in (*on_table, *copies)])
     planted = [(n, 40 + n) for n in range(5)]
     assert [(pair.first, pair.second) for pair in near_duplicates(thumbnails)] == planted
-    monkeypatch.setattr(module, "_FEWEST_FOR_CHANCE", 1000)
+    monkeypatch.setattr(similarity_module, "_FEWEST_FOR_CHANCE", 1000)
     assert len(near_duplicates(thumbnails)) > 5
 
 
@@ -101,16 +102,16 @@ def test_features_settle_doubtful_pairs_only(photos):
     assert near_duplicates(pictures, features=alike[[0, 2, 1]] * [[1, 0], [0, 1], [1, 1]]) == ()
 
 
-def test_tiny_pictures_must_be_alike_as_they_are(photos):
-    small = [image.resize((8, 8), Image.Resampling.BOX) for image in photos]
-    pictures = [np.asarray(image.convert("L").resize((64, 64))) for image in small]
-    rng = np.random.default_rng(0)
-    noisy = np.clip(pictures[0] + rng.normal(0, 30, (64, 64)), 0, 255).astype("uint8")
-    # Aligned, it would pass; but so would many a digit.
-    shifted = np.pad(pictures[5], ((0, 0), (2, 0)), "edge")[:, :64]
-    stack = np.stack([*pictures, pictures[3][:, ::-1], noisy, shifted])
-    pairs = near_duplicates(stack, sides_pixels=[8] * 43)
-    assert [(p.first, p.second, p.mirrored) for p in pairs] == [(3, 40, True)]
+def test_clipped_highlights_are_allowed_for(photos, monkeypatch):
+    bright = [image.point(lambda value: min(255, int(value * 1.8))) for image in photos[:5]]
+    thumbnails = np.stack([thumbnail(image) for image in (*photos, *bright)])
+    pairs = near_duplicates(thumbnails)
+    assert [(pair.first, pair.second) for pair in pairs] == [(n, 40 + n) for n in range(5)]
+    monkeypatch.setattr(
+        similarity_module, "_equally_bright", lambda first, second, covered: (first, second)
+    )
+    clipped = {(pair.first, pair.second): pair.similarity for pair in near_duplicates(thumbnails)}
+    assert all(pair.similarity > clipped.get((pair.first, pair.second), 0) for pair in pairs)
 
 
 def test_many_copies_of_one_picture_hang_together(photos):
@@ -146,7 +147,11 @@ def test_bits_are_counted_without_numpy_2(monkeypatch):
     [
         (np.zeros((3, 32, 32), "uint8"), {}, r"`thumbnails` must be uint8 .* shape \(3, 32, 32\)"),
         (np.zeros((3, 64, 64)), {}, "Received: float64"),
-        (np.zeros((3, 64, 64), "uint8"), {"sides_pixels": [8]}, "one row for each of 3 .* 1 sides"),
+        (
+            np.zeros((3, 64, 64), "uint8"),
+            {"sizes_pixels": [(8, 8)]},
+            "one row for each of 3 .* 1 sizes",
+        ),
         (np.zeros((3, 64, 64), "uint8"), {"features": np.zeros((2, 4))}, "2 features"),
     ],
 )
