@@ -39,7 +39,7 @@ Leakage: in the published split of the lung scans the one paper with slices on b
 split of the same scans tears 44 of 241 groups.
 
 10,000 photos of 256 pixels: 33 s of processor time, 19 s; peak memory 182 MB above the imports'
-831, for 2,500 photos 66 MB (8 s).
+831, for 2,500 photos 55 MB (8 s of processor time).
 """
 
 import argparse
