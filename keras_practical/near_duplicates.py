@@ -83,8 +83,8 @@ def near_duplicates(
     most a sixth as far from 1 as with the pictures that look most alike. Pictures of 3 to 11 pixels
     can't be aligned, since their details say too little; the larger one is reduced or trimmed to
     the other's size, and they must correlate by 0.994 (0.996 slightly blurred, if of equal size).
-    All this was chosen on the first half of scikit-learn's digits. Pictures without any contrast
-    aren't compared.
+    This was chosen on the first half of scikit-learn's digits and on CT slices. Pictures without
+    any contrast aren't compared.
 
     Args:
         thumbnails: Grey pictures, uint8 of shape `(n, 64, 64)`, each the whole picture, stretched.
