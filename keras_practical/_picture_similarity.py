@@ -67,11 +67,11 @@ def needed_by_chance(pictures: np.ndarray, sides: Sequence[int] | np.ndarray) ->
     rng = np.random.default_rng(0)
     first = rng.integers(0, len(pictures), _CHANCE_PAIRS)
     other = (first + rng.integers(1, len(pictures), _CHANCE_PAIRS)) % len(pictures)
-    by_pair = [
-        correlation(*(_detail(pictures[place].astype("float32"), side) for place in pair))
-        for pair in zip(first, other, strict=True)
-        for side in [int(min(sides[place] for place in pair))]
-    ]
+    by_pair = []
+    for pair in zip(first, other, strict=True):
+        side = int(min(sides[place] for place in pair))
+        details = (_detail(pictures[place].astype("float32"), side) for place in pair)
+        by_pair.append(correlation(*details))
     low, median = np.arctanh(np.clip(np.quantile(by_pair, [0.25, 0.5]), -0.999, 0.999))
     deviation = (median - low) / 0.6745
     return min(float(np.tanh(median + _DEVIATIONS * deviation)), _MOST_NEEDED)
@@ -88,9 +88,8 @@ def usual_distances(
     shapes = np.stack([_shape(picture) for picture in pictures])
 
     def distance(place: int) -> float:
-        alike = shapes @ shapes[place]
-        alike[place] = -np.inf
-        neighbours = np.argsort(alike)[-_NEIGHBOURS:].tolist()
+        nearest_first = np.argsort(-(shapes @ shapes[place]))
+        neighbours = nearest_first[nearest_first != place][:_NEIGHBOURS].tolist()
         whole = (0, 0, len(pictures[place]))
         similarities = [
             aligned_similarity(

@@ -215,7 +215,14 @@ def load_images(
             f"Received: cache={cache!r}, cache_dir={cache_dir!r}"
         )
     column = groups if isinstance(groups, str) else None
-    listing = _list(source, class_names, columns, column, download, data_dir)
+    listing = _list(
+        source,
+        class_names=class_names,
+        columns=columns,
+        group_column=column,
+        download=download,
+        data_dir=data_dir,
+    )
     if image_size is None:
         image_size = listing.native_size or _FILE_SIZE
     size = check_image_size("image_size", image_size)
@@ -247,6 +254,7 @@ def load_images(
 
 def _list(
     source: Any,
+    *,
     class_names: Sequence[str] | None,
     columns: Mapping[str, str] | None,
     group_column: str | None,

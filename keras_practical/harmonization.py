@@ -139,7 +139,16 @@ def harmonize(
         why = ", estimated from the painting" if strength == "auto" else ""
         print(f"harmonize: strength {power:.1f}{why}; {network.name}, {', '.join(names.names)}")
     with progress_bar("Harmonizing", 3 * steps, show=verbose) as advance:
-        painter = _Painter(network, names, scaling, power, steps, seed, callback, advance)
+        painter = _Painter(
+            network,
+            names,
+            preprocessing=scaling,
+            strength=power,
+            steps=steps,
+            seed=seed,
+            callback=callback,
+            advance=advance,
+        )
         found = painter.paint(small)
     return scene.finished(small, found)
 
@@ -151,6 +160,7 @@ class _Painter:
         self,
         network: keras.Model,
         layers: StyleLayers,
+        *,
         preprocessing: str,
         strength: float,
         steps: int,

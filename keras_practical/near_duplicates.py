@@ -1,7 +1,7 @@
 """The same photo twice: re-encoded, resized, trimmed, brighter, mirrored.
 
 Perceptual hashes of the whole picture and of nine trimmed views of it find candidates; aligning the
-two pictures and comparing their details confirms them.
+two pictures and comparing their details confirms them, if any two pictures aren't as much alike.
 """
 
 from __future__ import annotations

@@ -140,7 +140,9 @@ def sensitivity_at_specificity(
         )
     else:
         grouping = _grouping(groups, truth)
-        draws = _bootstrap(scores, truth, grouping, threshold, specificity, seed)
+        draws = _bootstrap(
+            scores, truth, grouping, threshold=threshold, specificity=specificity, seed=seed
+        )
         intervals = (
             _interval(found / positives, positives, len(set(grouping[truth])), draws[0]),
             _interval(spared / negatives, negatives, len(set(grouping[~truth])), draws[1]),
@@ -206,6 +208,7 @@ def _bootstrap(
     scores: np.ndarray,
     truth: np.ndarray,
     grouping: np.ndarray,
+    *,
     threshold: float | None,
     specificity: float,
     seed: int,

@@ -110,7 +110,7 @@ def fine_tune(
             f"`train` must have texts of at least two of the model's {classes} classes. "
             f"Received: {train.counts()}"
         )
-    strength = _fit_head(model, head, train, head_strength, length, seed)
+    strength = _fit_head(model, head, train, strength=head_strength, length=length, seed=seed)
     if verbose:
         print(
             f"fine_tune: the head, a logistic regression on {len(train):,} texts, C = {strength:g} "
@@ -192,6 +192,7 @@ def _fit_head(
     model: keras.Model,
     head: keras.layers.Dense,
     train: LabelledTexts,
+    *,
     strength: float | None,
     length: int,
     seed: int,

@@ -79,6 +79,14 @@ def test_the_usual_distance_is_that_of_the_most_alike():
     assert usual[1] > 0.5
 
 
+def test_no_picture_is_its_own_neighbour():
+    pictures = stacked([photo(0), photo(0).convert("L").point(lambda value: 255 - value)])
+    usual = module.usual_distances(pictures, [64] * 2, [0], verbose=False)
+    between = module.aligned_similarity(pictures[1], pictures[0], (0, 0, 64), 64)
+    assert usual == {0: 1 - between}
+    assert between < 0.5
+
+
 def test_the_darker_picture_gets_the_brighter_ones_tones():
     dark = np.arange(6, dtype="float32").reshape(2, 3)
     bright = np.minimum(dark * 3, 10)

@@ -53,6 +53,15 @@ def test_a_picture_reduced_to_a_few_pixels_is_found():
     }
 
 
+def test_of_two_that_a_piece_may_come_from_only_the_better_one_is_its_original():
+    original = digits(1)[0]
+    lookalike = np.where(original > 100, original + 4, original).astype("uint8")
+    piece = np.asarray(Image.fromarray(original).resize((5, 5), Image.Resampling.BILINEAR))
+    thumbnails = np.stack([thumbnail(picture) for picture in (lookalike, original, piece)])
+    pairs = module.tiny_pairs(thumbnails, np.array([(8, 8), (8, 8), (5, 5)]), 12)
+    assert {pair[:2] for pair in pairs} == {(0, 1), (1, 2)}
+
+
 def test_two_by_two_pixels_say_too_little():
     pictures = np.random.default_rng(0).integers(0, 256, (50, 2, 2), "uint8")
     assert found(pictures) == set()
