@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_practical import downloads, medical, sources
+from keras_practical import medical
+from keras_practical._any_source import listing_of_any
 from keras_practical._validation import (
     ImageSize,
     check_between,
@@ -18,7 +19,7 @@ from keras_practical._validation import (
     check_image_size,
 )
 from keras_practical.index import ImageIndex
-from keras_practical.indexing import SPLITS, index_of, listing_of, report_problems
+from keras_practical.indexing import SPLITS, index_of, report_problems
 from keras_practical.pixels import EpochOrder, PixelSource, PixelStore
 from keras_practical.splitting import Groups, decide_splits, groups_of
 
@@ -31,15 +32,6 @@ _FILE_SIZE = 224
 # Decoded once and kept, 5,000 photos of 224 x 224 take 0.75 GB; above this the default is to
 # decode them again in each epoch.
 _MEMORY_LIMIT_BYTES = 2 * 1024**3
-_KINDS = {
-    "arrays": "arrays",
-    "csv": "a CSV file",
-    "tfds": '"tfds:NAME"',
-    "folder": "a folder",
-    "digits": '"digits"',
-    "cats_vs_dogs": '"cats_vs_dogs"',
-    "index": "an ImageIndex",
-}
 
 
 @dataclass(frozen=True)
@@ -215,7 +207,7 @@ def load_images(
             f"Received: cache={cache!r}, cache_dir={cache_dir!r}"
         )
     column = groups if isinstance(groups, str) else None
-    listing = _list(
+    listing = listing_of_any(
         source,
         class_names=class_names,
         columns=columns,
@@ -250,62 +242,6 @@ def load_images(
     if verbose:
         print(_summary(index, size, mode, store.nbytes))
     return data
-
-
-def _list(
-    source: Any,
-    *,
-    class_names: Sequence[str] | None,
-    columns: Mapping[str, str] | None,
-    group_column: str | None,
-    download: bool,
-    data_dir: str | Path | None,
-) -> sources.Listing:
-    """Choose the kind of source."""
-    kind = _kind(source)
-    if kind != "csv" and group_column is not None:
-        raise ValueError(
-            "`groups` can name a column of a CSV file only; for other sources give a function or a "
-            f"mapping. Received: groups={group_column!r} with {_KINDS[kind]}"
-        )
-    options = {"arrays": class_names, "csv": columns, "tfds": data_dir}
-    for owner, name in (("arrays", "class_names"), ("csv", "columns"), ("tfds", "data_dir")):
-        if options[owner] is not None and kind != owner:
-            raise ValueError(
-                f"`{name}` means nothing for this source, only for {_KINDS[owner]}. "
-                f"Received: {name}={options[owner]!r} with {_KINDS[kind]}"
-            )
-    if kind == "arrays":
-        return sources.from_arrays(source, class_names=class_names)
-    if kind == "index":
-        return listing_of(source)
-    if kind == "digits":
-        return sources.from_digits()
-    if kind == "cats_vs_dogs":
-        return downloads.from_cats_vs_dogs(download=download)
-    if kind == "tfds":
-        return downloads.from_tfds(str(source)[5:], download=download, data_dir=data_dir)
-    if kind == "csv":
-        return sources.from_csv(source, columns=columns, group=group_column)
-    return sources.from_folder(source)
-
-
-def _kind(source: Any) -> str:
-    if isinstance(source, tuple | Mapping):
-        return "arrays"
-    if isinstance(source, ImageIndex):
-        return "index"
-    if not isinstance(source, str | Path):
-        raise ValueError(
-            "`source` must be a folder, a CSV file, an (images, labels) tuple, a mapping from "
-            'split to such tuples, an ImageIndex, "digits", "cats_vs_dogs" or "tfds:NAME". '
-            f"Received: {type(source).__name__}"
-        )
-    if source in ("digits", "cats_vs_dogs"):
-        return str(source)
-    if str(source).startswith("tfds:"):
-        return "tfds"
-    return "csv" if str(source).lower().endswith((".csv", ".tsv")) else "folder"
 
 
 def _cache_mode(cache: str | None, nbytes: int) -> str | None:
