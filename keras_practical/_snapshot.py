@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,8 +13,10 @@ import numpy as np
 
 
 @contextmanager
-def snapshot(model: keras.Model, data: Any) -> Iterator[Callable[[], None]]:
-    """Leave no trace of what the block does to `model`, to the random generators and to `data`.
+def snapshot(model: keras.Model, orders: Sequence[Any]) -> Iterator[Callable[[], None]]:
+    """Leave no trace of what the block does to `model`, to the random generators and to `orders`.
+
+    `orders` are the `EpochOrder`s behind the data that the block reads.
 
     The block is given a function that restores the variables only. It must not change the model's
     optimizer, but may put another in its place.
@@ -30,8 +32,7 @@ def snapshot(model: keras.Model, data: Any) -> Iterator[Callable[[], None]]:
     objects = [model, model._compile_loss, model._compile_metrics]
     attributes = [(vars(found), dict(vars(found))) for found in objects if found is not None]
     generators = _generators()
-    order = getattr(data, "epoch_order", None)
-    epoch = None if order is None else order.epoch
+    epochs = [(order, order.epoch) for order in orders]
 
     def restore_variables() -> None:
         for variable, value in values:
@@ -48,7 +49,7 @@ def snapshot(model: keras.Model, data: Any) -> Iterator[Callable[[], None]]:
         global_seeds.state.assign(seeds)
         for set_state, state in generators:
             set_state(state)
-        if order is not None:
+        for order, epoch in epochs:
             order.set_epoch(epoch)
         for now, before in attributes:
             now.clear()

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical._origin import origin_of
 from keras_practical._progress import track
 from keras_practical._validation import check_count
 from keras_practical.data import ImageData, dataset_of
@@ -189,10 +190,11 @@ class _Whole:
         if isinstance(data, Embeddings):
             return cls(data, data.labels, data.index, data.class_names)
         if isinstance(data, ImageData):
-            parts = [part.source for part in (data.train, data.validation) if part is not None]
-            data = _joined(parts)
+            # The test data stay aside.
+            count = 1 if data.validation is None else 2
+            data = _joined(data.sources[:count])
         else:
-            data = getattr(data, "source", data)
+            data = origin_of(data).source or data
         if isinstance(data, PixelSource):
             return cls(data, data.labels, data.records, data.class_names)
         if not isinstance(data, tuple | list) or len(data) != 2:

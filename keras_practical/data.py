@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from keras_practical import medical
 from keras_practical._any_source import listing_of_any
+from keras_practical._origin import origin_of
 from keras_practical._validation import (
     ImageSize,
     check_between,
@@ -69,6 +71,23 @@ class ImageData:
     index: ImageIndex
     image_size: tuple[int, int]
 
+    @property
+    def sources(self) -> list[PixelSource]:
+        """The images behind `train`, `validation` and `test`, as far as there are any."""
+        found = []
+        for split in SPLITS:
+            dataset = getattr(self, split)
+            if dataset is None:
+                continue
+            source = origin_of(dataset).source
+            if source is None:
+                raise ValueError(
+                    f"`{split}` must be as `load_images` returned it; after `.map` and the like "
+                    "its elements aren't the images of the index any more."
+                )
+            found.append(source)
+        return found
+
     def with_index(self, index: ImageIndex) -> ImageData:
         """Return the same pictures as another index has them: fewer, relabelled, split otherwise.
 
@@ -84,9 +103,8 @@ class ImageData:
         Raises:
             ValueError: A picture isn't in `self.index`, or a class has none left.
         """
-        source = self.train.source
         # By what the data sets themselves read: this index may already be one of fewer pictures.
-        parts = [part.source for part in (self.train, self.validation, self.test) if part]
+        parts = self.sources
         rows = {
             r.name: row for part in parts for r, row in zip(part.records, part.rows, strict=True)
         }
@@ -100,8 +118,10 @@ class ImageData:
         report_problems(replace(index, records=usable), "skip")
         # Nobody asks for the place of a picture that can't be read.
         places = np.array([rows.get(record.name, -1) for record in records], "int64")
+        training = parts[0]
+        assert training.order is not None  # Training data are always shuffled.
         train, validation, test = _datasets(
-            index, places, source.store, source.batch_size, source.order.seed
+            index, places, training.store, training.batch_size, training.order.seed
         )
         return replace(
             self,
@@ -280,6 +300,9 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
     Returns:
         A `tf.data.Dataset` as in `ImageData`, shuffled anew each time if the source has an order.
 
+    Raises:
+        ValueError: While it is read, if the data set itself has been deleted.
+
     Example:
 
     >>> digits = load_images("digits", verbose=False)
@@ -289,21 +312,30 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
     """
     import tensorflow as tf
 
-    store, order = source.store, source.order
+    shape, order = source.store.shape, source.order
+    # TensorFlow keeps every Python function that it is given for good: this one must not keep the
+    # pixels with it. The data set below does, and so does all that is made from it.
+    behind = weakref.ref(source)
 
     def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        source = behind()
+        if source is None:
+            raise ValueError(
+                "The data set that is being read has been deleted. Keep what `load_images` "
+                "returned for as long as it is read."
+            )
         places = batch
-        if order is not None:
+        if source.order is not None:
             images, places = source.read_filled(batch)
         else:
-            images, _ = store.read(source.rows[batch])
+            images, _ = source.store.read(source.rows[batch])
         return images, source.labels[places]
 
     def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, batch_labels = tf.numpy_function(
             read, [batch], (tf.uint8, tf.int64), stateful=False
         )
-        images.set_shape((None, *store.shape))
+        images.set_shape((None, *shape))
         batch_labels.set_shape((None,))
         return tf.cast(images, tf.float32), batch_labels
 
@@ -318,8 +350,6 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
     dataset.class_names = list(source.class_names)  # As Keras's own folder loader does.
     dataset.source = source
-    if order is not None:
-        dataset.epoch_order = order
     return dataset
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical._origin import origin_of
 from keras_practical.intervals import (
     auc_interval,
     confusion_interval,
@@ -173,7 +174,7 @@ def evaluate(
         batch_size=batch_size,
         verbose=verbose,
     )
-    names = class_names or getattr(data, "class_names", None)
+    names = class_names or origin_of(data).class_names
     return evaluate_predictions(
         probabilities, labels, class_names=names, multi_label=multi_label, seed=seed
     )

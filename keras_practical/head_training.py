@@ -11,9 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical._origin import origin_of
 from keras_practical.embeddings import Embeddings, embed
 from keras_practical.feature_networks import draws, random_layer, split_at_features
-from keras_practical.pixels import EpochOrder, PixelSource
+from keras_practical.pixels import EpochOrder
 
 __all__ = ["FeatureBatches", "HeadTraining", "head_training"]
 
@@ -132,8 +133,8 @@ def head_training(
     for callback in callbacks:
         if type(callback) not in _HARMLESS:
             return f"{type(callback).__name__} may want to see the whole model"
-    source = getattr(train, "source", None)
-    if not isinstance(source, PixelSource) and not isinstance(train, tuple):
+    source = origin_of(train).source
+    if source is None and not isinstance(train, tuple):
         return "what the data set does to its pictures isn't known; load_images or arrays tell"
     try:
         body, head = split_at_features(model)

@@ -92,7 +92,7 @@ class WatchedReading:
     def finder(self, index: ImageIndex, records: Sequence[ImageRecord]) -> InterpretedPictures:
         """Return what fetches the pictures of `index`; `records` are all that were read."""
         if isinstance(self.pieces, SourcePieces):
-            return InterpretedPictures(index, [self._data.source])
+            return InterpretedPictures(index, [self.pieces.source])
         pictures: _Reread | _Converted
         black_white = range_of(self._low, self._high)
         if isinstance(self.pieces, StreamPieces):

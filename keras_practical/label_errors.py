@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_practical._origin import origin_of
 from keras_practical._validation import check_choice, check_count
 from keras_practical.cross_validation import CrossValidation, cross_validate
 from keras_practical.data import ImageData
@@ -242,12 +243,10 @@ def _with_groups(
 def _behind(features: Embeddings, data: Any) -> tuple[ImageIndex, PictureFinder]:
     """Return the index that decisions will change, and what fetches its pictures."""
     index = ImageIndex(features.index, features.class_names)
-    source = getattr(data, "source", None)
+    source = origin_of(data).source
     if isinstance(data, ImageData):
-        index = data.index
-        parts = (data.train, data.validation, data.test)
-        sources = [part.source for part in parts if part is not None]
-    elif isinstance(source, PixelSource):
+        index, sources = data.index, data.sources
+    elif source is not None:
         index, sources = ImageIndex(source.records, source.class_names), [source]
     elif isinstance(data, tuple | list) and len(data) == 2:
         store = PixelStore(list(np.asarray(data[0])), (1, 1), aspect="pad", color_mode="rgb")

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_practical import suggestions
+from keras_practical._origin import origin_of
 from keras_practical._progress import progress_bar
 from keras_practical._snapshot import snapshot
 from keras_practical._steering import innermost, steer, twin_with_own_state
@@ -228,7 +229,7 @@ def find_lr(
     began = time.perf_counter()
     with (
         progress_bar("Finding a learning rate", repeats * steps, show=verbose) as advance,
-        snapshot(model, data) as restore_variables,
+        snapshot(model, origin_of(data).orders) as restore_variables,
     ):
         optimizer = model.optimizer
         for repeat, row in enumerate(losses):

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_practical._batches import batches_of
+from keras_practical._origin import origin_of
 from keras_practical.index import ImageRecord
 from keras_practical.pixels import PixelSource
 
@@ -49,8 +50,8 @@ def pieces_of(
     [(0, 256), (1, 44)]
     """
     reader: ArrayPieces | SourcePieces | StreamPieces
-    source = getattr(data, "source", None)
-    if isinstance(source, PixelSource):
+    source = origin_of(data).source
+    if source is not None:
         reader = SourcePieces(source, size=size)
     elif isinstance(data, tuple | list):
         batches_of(data, 1)  # Checks that it is a pair.
@@ -130,7 +131,7 @@ class SourcePieces:
     """
 
     def __init__(self, source: PixelSource, *, size: int = PIECE) -> None:
-        self._source = source
+        self.source = source
         self._size = size
         self.count: int | None = len(source)
         self.shape = source.store.shape
@@ -139,11 +140,11 @@ class SourcePieces:
     @property
     def content(self) -> str:
         """A hash of all files."""
-        return self._source.store.content_hash(self._source.rows)
+        return self.source.store.content_hash(self.source.rows)
 
     def pieces(self, wanted: Callable[[int], bool]) -> Iterator[Piece]:
         """Yield as `ArrayPieces.pieces` does; NaN stands for what can't be read."""
-        source = self._source
+        source = self.source
         starts = range(0, len(source), self._size)
         # While the network works on a piece, threads read the next.
         with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as ahead:
@@ -162,10 +163,10 @@ class SourcePieces:
 
     def record(self, place: int, label: int) -> ImageRecord:
         """Return what is known of a picture."""
-        return self._source.records[place]
+        return self.source.records[place]
 
     def _read(self, readers: ThreadPoolExecutor, rows: np.ndarray) -> np.ndarray:
-        store = self._source.store
+        store = self.source.store
         chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
         images, readable = zip(*readers.map(store.read, chunks), strict=True)
         found = np.concatenate(images).astype("float32")
@@ -195,8 +196,10 @@ class StreamPieces:
     def __init__(self, data: Any, *, repeatable: bool, size: int = PIECE) -> None:
         self._data = data
         self._size = size
-        names = getattr(data, "class_names", None)
-        self.class_names: tuple[str, ...] | None = tuple(names) if names else None
+        origin = origin_of(data)
+        self.class_names: tuple[str, ...] | None = origin.class_names
+        self._records = origin.records or ()
+        self._seen = 0
         first = next(iter(batches_of(data, PIECE)[0]), None)
         if first is None or np.ndim(first[0]) != 4:
             raise ValueError(
@@ -231,18 +234,23 @@ class StreamPieces:
 
     def record(self, place: int, label: int) -> ImageRecord:
         """Return what is known of a picture."""
+        # By what was loaded, if what was read still is as many images with the same labels.
+        if len(self._records) == self._seen and self._records[place].label == label:
+            return self._records[place]
         return ImageRecord(f"picture {place}", label)
 
     def _regrouped(self) -> Iterator[Piece]:
-        number = 0
+        number, seen = 0, 0
         images: list[np.ndarray] = []
         labels: list[np.ndarray] = []
         for batch, batch_labels in batches_of(self._data, PIECE)[0]:
+            seen += len(batch_labels)
             images += list(batch)
             labels += list(batch_labels)
             while len(labels) >= self._size:
                 yield number, np.stack(images[: self._size]), np.stack(labels[: self._size])
                 number, images, labels = number + 1, images[self._size :], labels[self._size :]
+        self._seen = seen
         if labels:
             yield number, np.stack(images), np.stack(labels)
 

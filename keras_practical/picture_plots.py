@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_practical._drawing import axes_or_new
+from keras_practical._origin import origin_of
 from keras_practical._validation import check_between, check_count
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def show_batch(dataset: Any, *, n: int = 12, columns: int = 6, ax: Axes | None =
     """
     check_count("n", n)
     images, labels = next(iter(dataset))
-    names = getattr(dataset, "class_names", None)
+    names = origin_of(dataset).class_names
     titles = [names[label] if names else str(label) for label in np.asarray(labels)[:n].tolist()]
     return show_images(np.asarray(images)[:n], titles, columns=columns, ax=ax)
 

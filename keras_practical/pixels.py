@@ -221,7 +221,7 @@ class PixelStore:
 class PixelSource:
     """What stands behind a data set of `load_images`, to reach its pictures out of their turn.
 
-    Found as the data set's attribute `source`.
+    `origin_of(dataset).source` finds it, also after `.cache` and `.prefetch`.
 
     Attributes:
         store: All pictures of the listing.
@@ -329,8 +329,13 @@ class EpochOrder:
         self._epoch = epoch
 
     def draw(self) -> np.ndarray:
-        """Return the next epoch's order: int64 of shape `(count,)`."""
+        """Return the next epoch's order, int64 of shape `(count,)`, and count on."""
+        order = self.current()
+        self._epoch += 1
+        return order
+
+    def current(self) -> np.ndarray:
+        """Return the next epoch's order as `draw` does, without counting on."""
         # The stream of `RandomState` never changes; that of newer generators may.
         seeds = [self._seed % 2**32, self._seed // 2**32 % 2**32, self._epoch]
-        self._epoch += 1
         return np.random.RandomState(seeds).permutation(self._count).astype("int64")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from keras_practical import transfer
 from keras_practical._batches import batches_of
+from keras_practical._origin import origin_of
 from keras_practical._regression import logistic_regression
 from keras_practical._validation import ImageSize, check_count, check_positive
 from keras_practical.embeddings import Embeddings, embed
@@ -163,7 +165,7 @@ def linear_probe(
         As for `fit_probe`.
     """
     shape = pieces_of(data, repeatable=False).shape
-    names = getattr(data, "class_names", None)
+    names: Sequence[str] | None = origin_of(data).class_names
     if names is None:
         labels = np.concatenate([labels for _, labels in batches_of(data, 256)[0]])
         names = [str(label) for label in range(int(labels.max()) + 1)]

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical._origin import origin_of
 from keras_practical._steering import steps_taken
 
 __all__ = ["BackupAndRestore", "SetEpoch"]
@@ -71,12 +72,13 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
 class SetEpoch(keras.callbacks.Callback):
     """Let the order of training data depend on `fit`'s epoch, not on how often they were read.
 
-    Use it with data of `load_images` to continue a killed run exactly (see `OneCycle`), or to train
-    the same way whether or not the data were looked at before. Without it, each reading shuffles
-    anew, as in plain Keras.
+    Use it with data of `load_images` or `load_volumes` to continue a killed run exactly (see
+    `OneCycle`), or to train the same way whether or not the data were looked at before. Without it,
+    each reading shuffles anew, as in plain Keras.
 
     Args:
-        dataset: Training data of `load_images`. `fit` may get the same data, transformed.
+        dataset: Training data of `load_images` or `load_volumes`, or data made from them by `.map`,
+            `.prefetch`, `tf.data.Dataset.zip` and the like. `fit` may get either.
 
     Raises:
         ValueError: The data have no such order.
@@ -97,13 +99,15 @@ class SetEpoch(keras.callbacks.Callback):
 
     def __init__(self, dataset: Any) -> None:
         super().__init__()
-        if not hasattr(dataset, "epoch_order"):
+        self._orders = origin_of(dataset).orders
+        if not self._orders:
             raise ValueError(
-                "`dataset` must be the training data of `load_images`, before any `.map` or other "
-                f"transformation. Received: {type(dataset).__name__} without `epoch_order`"
+                "`dataset` must be the training data of `load_images` or `load_volumes`, or made "
+                f"from them by `.map` and the like. Received: {type(dataset).__name__}, of which "
+                "no order is known"
             )
-        self._order = dataset.epoch_order
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Choose the order of `epoch`."""
-        self._order.set_epoch(epoch)
+        for order in self._orders:
+            order.set_epoch(epoch)

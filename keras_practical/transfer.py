@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_practical._origin import origin_of
 from keras_practical._validation import check_count, check_positive
 from keras_practical.callbacks import OneCycle
 from keras_practical.classifiers import classifier
@@ -215,7 +216,7 @@ class _FineTuning:
         if self._verbose:
             print(_announcement(self._model, len(epochs), peak, multipliers))
         cycle = OneCycle(peak, start_epoch=epochs.start)
-        order = [SetEpoch(data)] if hasattr(data, "epoch_order") else []
+        order = [SetEpoch(data)] if origin_of(data).orders else []
         arrays = isinstance(data, tuple)
         try:
             done = trained.fit(

@@ -122,23 +122,24 @@ class VolumeBatches(keras.utils.PyDataset):
         self.class_names = None if class_names is None else list(class_names)
         self._batch_size = batch_size
         self._depth = depth or max(len(volume) for volume in volumes)
-        self._order = None if seed is None else EpochOrder(len(volumes), seed)
-        self._places = np.arange(len(volumes))
-        self.on_epoch_end()
+        self.epoch_order = None if seed is None else EpochOrder(len(volumes), seed)
 
     def __len__(self) -> int:
         return -(-len(self.volumes) // self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return a batch of scans, float32, and their labels."""
-        places = self._places[index * self._batch_size : (index + 1) * self._batch_size]
+        rows = slice(index * self._batch_size, (index + 1) * self._batch_size)
+        places = np.arange(len(self.volumes))[rows]
+        if self.epoch_order is not None:
+            places = self.epoch_order.current()[rows]
         volumes = [self.volumes[place] for place in places]
         return pad_volumes(volumes, depth=self._depth), self.labels[places]
 
     def on_epoch_end(self) -> None:
-        """Draw the next epoch's order."""
-        if self._order is not None:
-            self._places = self._order.draw()
+        """Go on to the next epoch's order."""
+        if self.epoch_order is not None:
+            self.epoch_order.set_epoch(self.epoch_order.epoch + 1)
 
 
 @dataclass(frozen=True)

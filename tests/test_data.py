@@ -323,7 +323,7 @@ def test_source_reaches_the_pictures_out_of_their_turn():
     np.testing.assert_array_equal(images, everything[[5, 1]])
     np.testing.assert_array_equal(labels, source.labels[[5, 1]])
     assert part.class_names == list(data.class_names)
-    assert not hasattr(part, "epoch_order")
+    assert part.source.order is None
 
 
 def test_part_of_a_training_source_is_shuffled_by_itself():

@@ -196,4 +196,4 @@ def test_finder_asks_the_cached_features(capsys):
     )
     out = capsys.readouterr().out
     assert out.index("computed once") < out.index("fine_tune: learning rate")
-    assert data.train.epoch_order.epoch == 3  # As after the ordinary phases.
+    assert data.train.source.order.epoch == 3  # As after the ordinary phases.

@@ -245,7 +245,7 @@ def test_find_lr_leaves_the_order_of_load_images_alone():
     model.add(keras.layers.Dense(2, activation="softmax"))
     model.compile("sgd", "sparse_categorical_crossentropy")
     first, second = ([labels.numpy().tolist() for _, labels in data] for _ in range(2))
-    data.epoch_order.set_epoch(0)
+    data.source.order.set_epoch(0)
     find_lr(model, data, steps=11, verbose=False)
     assert [labels.numpy().tolist() for _, labels in data] == first != second
 
