@@ -57,7 +57,7 @@ from PIL import Image
 
 import keras_practical as kp
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from planted_copies import COPIES, copy_of
 from shared_data import data_folder
 

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_practical.augment import RandomColor, RandomGeometry
-from keras_practical.geometry import matrices_of
+from keras_practical.augment.geometry import matrices_of
 
 SIZE, BATCH = 224, 32
 L = keras.layers

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import keras_practical as kp
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -31,7 +31,7 @@ size = options.image_size
 photos = kp.load_images(data_folder() / options.folder / "train", image_size=size, seed=0)
 body = keras.Sequential(
     [
-        kp.backbones.build("MobileNetV2", image_size=(size, size), weights="imagenet"),
+        kp.models.build("MobileNetV2", image_size=(size, size), weights="imagenet"),
         keras.layers.GlobalAveragePooling2D(),
     ]
 )

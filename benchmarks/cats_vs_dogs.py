@@ -20,7 +20,7 @@ import keras  # noqa: E402
 
 import keras_practical as kp  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder  # noqa: E402
 
 parser = argparse.ArgumentParser(description=__doc__)

@@ -29,7 +29,7 @@ import numpy as np
 
 import keras_practical as kp
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder
 
 PROMPT = "the will to truth is"

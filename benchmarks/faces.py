@@ -22,7 +22,7 @@ import numpy as np
 
 import keras_practical as kp
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder
 
 SUBSETS = {4: [(0, 1, 2, 3)], 3: [(1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)]}

@@ -16,7 +16,7 @@ import keras
 
 import keras_practical as kp
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -71,7 +71,7 @@ def convolution(features, width, stride=1):
 
 
 model = network(options.sizes[0])
-loss = kp.losses.SmoothedSparseCategoricalCrossentropy(0.1)
+loss = kp.models.SmoothedSparseCategoricalCrossentropy(0.1)
 for number, (size, epochs) in enumerate(zip(options.sizes, options.epochs, strict=True)):
     photos = load(size)
     if number:
@@ -80,7 +80,7 @@ for number, (size, epochs) in enumerate(zip(options.sizes, options.epochs, stric
     model.compile(keras.optimizers.AdamW(peak, weight_decay=0.05), loss, metrics=["accuracy"])
     callbacks = [kp.OneCycle(peak)]
     if not options.no_mixing:
-        callbacks.append(kp.augment.BatchMixing(seed=options.seed))
+        callbacks.append(kp.callbacks.BatchMixing(seed=options.seed))
     model.fit(photos.train, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=0)
     found = kp.evaluate(model, photos.validation, tta="flip", verbose=False)
     seconds = time.perf_counter() - START

@@ -37,7 +37,7 @@ from scipy import stats
 
 import keras_practical as kp
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder
 
 parser = argparse.ArgumentParser(description=__doc__)

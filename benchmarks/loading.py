@@ -22,7 +22,7 @@ from PIL import Image
 
 import keras_practical as kp
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder
 
 SIZE = 160

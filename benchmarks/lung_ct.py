@@ -35,9 +35,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 import keras_practical as kp
-from keras_practical.data import dataset_of
+from keras_practical.data.image_set import dataset_of
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder
 
 SIZE = 320
@@ -95,7 +95,7 @@ def load(size: int) -> kp.ImageData:
 
 def multi_scale(size: int) -> keras.Model:
     """Return MobileNetV2 whose features are those of its middle and its end, pooled."""
-    network = kp.backbones.build("MobileNetV2", image_size=(size, size))
+    network = kp.models.build("MobileNetV2", image_size=(size, size))
     maps = [*(network.get_layer(name).output for name in LAYERS), network.output]
     pooled = [keras.layers.GlobalAveragePooling2D()(part) for part in maps]
     outputs = keras.layers.Concatenate()(pooled)
@@ -202,11 +202,14 @@ def operating_point() -> None:
     probabilities = kp.fit_probe(train).predict_proba(held_out.features)
     groups = [record.group for record in data.validation.source.records]
     shared = {"positive": 0, "groups": groups}
-    print("on validation:", kp.sensitivity_at_specificity(probabilities, held_out.labels, **shared))
+    print(
+        "on validation:",
+        kp.evaluation.sensitivity_at_specificity(probabilities, held_out.labels, **shared),
+    )
     chosen_on = (crossed.probabilities[0], crossed.labels)
     print(
         "as it would be used:",
-        kp.sensitivity_at_specificity(
+        kp.evaluation.sensitivity_at_specificity(
             probabilities, held_out.labels, chosen_on=chosen_on, **shared
         ),
     )

@@ -20,10 +20,10 @@ import keras
 import numpy as np
 
 import keras_practical as kp
-from keras_practical.style_features import feature_maps
-from keras_practical.style_losses import gram_matrix, histogram_loss, quantiles
+from keras_practical.style.features import feature_maps
+from keras_practical.style.losses import gram_matrix, histogram_loss, quantiles
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder
 from squeezenet import squeezenet
 

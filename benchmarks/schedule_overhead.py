@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_practical as kp
-from keras_practical.curves import evaluate_segments, one_cycle
+from keras_practical.training.curves import evaluate_segments, one_cycle
 
 TOTAL = 100_000
 WAYS = ("plain", "OneCycle", "layerwise", "both", "by hand")
@@ -44,7 +44,7 @@ def stepper(make, way):
     model, shape = make()
     optimizer = keras.optimizers.Adam(1e-4)
     if way in ("layerwise", "both"):
-        kp.optimizers.layerwise(optimizer, model)
+        kp.training.layerwise(optimizer, model)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     if way in ("OneCycle", "both"):
         cycle = kp.OneCycle(1e-4)

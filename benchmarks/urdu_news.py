@@ -40,7 +40,7 @@ from sklearn.model_selection import train_test_split
 
 import keras_practical as kp
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from shared_data import data_folder
 
 SIZES = (20, 50, 100, 200, 1000)

@@ -10,9 +10,9 @@ told apart by colour-blind people, on a white page and on a black one.
 
 from __future__ import annotations
 
-from keras_practical.picture_plots import heatmap, overlaid, show_batch, show_images
-from keras_practical.result_plots import accuracies, confusion, reliability
-from keras_practical.training_plots import learning_curves, learning_rate_finder, schedule
+from keras_practical.data.plots import show_batch, show_images
+from keras_practical.evaluation.plots import accuracies, confusion, heatmap, overlaid, reliability
+from keras_practical.training.plots import learning_curves, learning_rate_finder, schedule
 
 __all__ = [
     "accuracies",

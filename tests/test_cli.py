@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from keras_practical.cli import app
+from keras_practical.cli.commands import app
 
 runner = CliRunner()
 

@@ -3,7 +3,7 @@ import pytest
 
 import keras_practical as kp
 from keras_practical import plots
-from keras_practical._drawing import PALETTE, luminance
+from keras_practical.utils.drawing import PALETTE, luminance
 
 
 def canvas(ax):
@@ -143,8 +143,8 @@ def test_colour_blind_people_tell_the_colors_apart(kind):
 
 def drawn_plots():
     """Draw each plot once, by name."""
-    from keras_practical.calibration import Calibration
-    from keras_practical.embedding_map import EmbeddingMap
+    from keras_practical.evaluation.calibration import Calibration
+    from keras_practical.transfer.feature_map import EmbeddingMap
 
     counts = np.array([[8, 2, 0], [0, 5, 1], [3, 0, 9]])
     points = np.random.default_rng(0).normal(size=(9, 2))
@@ -245,7 +245,7 @@ def test_accuracies_draw_wilsons_interval_and_the_whole():
     assert overall.get_xdata()[0] == 0.5
     assert parts.get_xdata().tolist() == [0.1, 0.9]
     (bars,) = ax.collections
-    assert tuple(bars.get_segments()[0][:, 0]) == kp.wilson_interval(1, 10)
+    assert tuple(bars.get_segments()[0][:, 0]) == kp.evaluation.wilson_interval(1, 10)
     for wrong in (([], [], []), (["a"], [1, 2], [3])):
         with pytest.raises(ValueError, match="at least one group"):
             plots.accuracies(*wrong)

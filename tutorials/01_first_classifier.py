@@ -314,4 +314,4 @@ np.testing.assert_allclose(prediction, probabilities[0], atol=1e-3)
 # - The model is an ordinary Keras file.
 #
 # **Try next:** your own folder with `--data`; 5 or 50 pictures a class (`PICTURES_A_CLASS`);
-# `head="mlp"`; another backbone from `kp.backbones.BACKBONES`.
+# `head="mlp"`; another backbone from `kp.models.BACKBONES`.

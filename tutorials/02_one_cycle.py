@@ -344,4 +344,4 @@ if not QUICK:
 # - In a fifth of the steps it reaches what the best of several step decays reaches at leisure.
 #
 # **Try next:** `kp.OneCycle(PEAK, momentum=None)`; `warmup_fraction=0.1`; a peak three
-# times higher; other curves, such as `kp.schedules.CosineRestartsSchedule`.
+# times higher; other curves, such as `kp.training.CosineRestartsSchedule`.

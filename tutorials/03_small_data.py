@@ -192,7 +192,7 @@ def train(way, images, labels, seed):
     if way == "b":
         return from_scratch(small_network(seed), images, labels, layers=augmentation(seed))
     if way == "c":
-        helpers = [kp.OneCycle(3e-3), kp.augment.BatchMixing(seed=seed)]
+        helpers = [kp.OneCycle(3e-3), kp.callbacks.BatchMixing(seed=seed)]
         layers = augmentation(seed)
         return from_scratch(small_network(seed), images, labels, layers=layers, callbacks=helpers)
     if way == "d":
@@ -293,7 +293,7 @@ print(f"{'':28}accuracy in %  95 % interval" + "  2016 blog  2025 book" * PETS)
 for way, name in WAYS.items():
     scores = [100 * result.accuracy for result in found[way, n]]
     right = round(np.mean(scores) / 100 * len(test_labels))
-    low, high = kp.wilson_interval(right, len(test_labels))
+    low, high = kp.evaluation.wilson_interval(right, len(test_labels))
     blog, book = PUBLISHED.get(way, ("", ""))
     others = f"  {blog:>9}  {book:>9}" * PETS
     interval = f"{100 * low:.1f}–{100 * high:.1f}"

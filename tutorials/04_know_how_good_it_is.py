@@ -155,10 +155,10 @@ print(comparison)
 
 # %%
 place = np.arange(result.n) % 2 == 0
-measure = kp.calibration.measure
+measure = kp.evaluation.measure
 print("before:", measure(result.probabilities[~place], result.labels[~place]))
-temperature = kp.calibration.temperature_of(result.probabilities[place], result.labels[place])
-calibrated = kp.calibration.with_temperature(model, temperature)
+temperature = kp.evaluation.temperature_of(result.probabilities[place], result.labels[place])
+calibrated = kp.evaluation.with_temperature(model, temperature)
 after = kp.evaluate(calibrated, photos.validation, verbose=False)
 print(
     f"after temperature {temperature:.2f}:",
@@ -177,7 +177,9 @@ show("2_reliability")
 
 # %%
 for precision in (0.95, 0.99, 0.999):
-    threshold = kp.dont_know_threshold(result.probabilities, result.labels, precision=precision)
+    threshold = kp.evaluation.dont_know_threshold(
+        result.probabilities, result.labels, precision=precision
+    )
     print(f"to be right in {100 * precision:g} %: {threshold}")
 
 # %% [markdown]

@@ -230,7 +230,7 @@ else:
     extractor, layers, strength = options.extractor, None, "auto"
 how = {"extractor": extractor, "layers": layers, "image_size": IMAGE_SIZE, "steps": STEPS}
 flower = cut_out_flower()[..., :3]
-restyled = kp.style.transfer(flower, painting, **how)
+restyled = kp.style.restyle(flower, painting, **how)
 show_row([flower, restyled], ["photo", "in the painting's style"], "4_style_transfer")
 
 # %% [markdown]

@@ -325,7 +325,7 @@ show("3_recipes")
 final = results[f"ensemble of {FOLDS}"]
 patients = [record.group for record in slices.index.split("validation")]
 print(
-    kp.sensitivity_at_specificity(
+    kp.evaluation.sensitivity_at_specificity(
         final.probabilities,
         final.labels,
         specificity=0.9,
@@ -339,7 +339,7 @@ print(
 #
 # Nobody marks every slice of a scan; what is known is whether the *patient* is ill. So let a model
 # look at all slices with one encoder, and learn by *attention* how much each of them counts:
-# `transfer.volume_classifier`. Scans may be of any depth. Ours have 6 to 14 slices; every second
+# `scans.volume_classifier`. Scans may be of any depth. Ours have 6 to 14 slices; every second
 # scan has one nodule, in one slice, and the model is never told where.
 
 
@@ -370,21 +370,21 @@ if PHANTOMS:
     volumes, labels, _ = scans(SCANS, first_patient=10_000)
     unseen, unseen_labels, nodule_at = scans(SCANS // 2, first_patient=20_000)
     keras.utils.set_random_seed(SEED)
-    scan_model = kp.transfer.volume_classifier(
+    scan_model = kp.scans.volume_classifier(
         slice_encoder(), ["healthy", "nodule"], attention_units=32, seed=SEED
     )
     kp.transfer.fine_tune(
         scan_model,
-        kp.VolumeBatches(volumes, labels, batch_size=8, seed=SEED),
+        kp.scans.VolumeBatches(volumes, labels, batch_size=8, seed=SEED),
         frozen_epochs=0,
         epochs=1 if QUICK else 12,
         max_learning_rate=1e-2,
         backbone_multiplier=1.0,
         verbose=0,
     )
-    by_scan = kp.evaluate(scan_model, kp.VolumeBatches(unseen, unseen_labels), verbose=False)
+    by_scan = kp.evaluate(scan_model, kp.scans.VolumeBatches(unseen, unseen_labels), verbose=False)
     print(by_scan)
-    attention = kp.transfer.slice_attention(scan_model, unseen)
+    attention = kp.scans.slice_attention(scan_model, unseen)
     with_nodule = np.flatnonzero(unseen_labels)
     hits = np.mean([attention[row].argmax() == nodule_at[row] for row in with_nodule])
     chance = np.mean([1 / len(unseen[row]) for row in with_nodule])
@@ -416,9 +416,9 @@ if PHANTOMS:
     show("5_heat")
 
 # %% [markdown]
-# Your own scans: `kp.load_volumes("scans/", window="lung", groups=...)` reads folders of DICOM
-# slices and NIfTI files, one folder a class, and `volume_classifier("MobileNetV2", ...)` brings a
-# pretrained encoder.
+# Your own scans: `kp.scans.load_volumes("scans/", window="lung", groups=...)` reads folders of
+# DICOM slices and NIfTI files, one folder a class, and `volume_classifier("MobileNetV2", ...)`
+# brings a pretrained encoder.
 #
 # ## What we learnt
 #

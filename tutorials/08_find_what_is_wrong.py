@@ -304,7 +304,7 @@ if "leakage" in findings:
     has_copy = np.isin([record.name for record in asked.index], findings["leakage"].files)
     for what, part in (("a copy", has_copy), ("no copy", ~has_copy)):
         hits, n = int(right[part].sum()), int(part.sum())
-        low, high = kp.wilson_interval(hits, n)
+        low, high = kp.evaluation.wilson_interval(hits, n)
         print(f"{what} in training: {hits} of {n} right ({low:.0%} to {high:.0%})")
 
 # %% [markdown]

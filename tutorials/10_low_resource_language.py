@@ -293,7 +293,7 @@ answers = {
 }
 for name, found in answers.items():
     right = int((found.argmax(1) == data.validation.labels).sum())
-    low, high = kp.wilson_interval(right, len(data.validation))
+    low, high = kp.evaluation.wilson_interval(right, len(data.validation))
     print(f"{name}: {right / len(data.validation):.1%} (95 % interval {low:.1%} to {high:.1%})")
 
 # %% [markdown]

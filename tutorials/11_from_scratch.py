@@ -1185,7 +1185,7 @@ for name, step, rate, optimizer in (
 # %%
 ours = rates_of_cycle(TOTAL, 1e-2)
 theirs = kp.curves.evaluate_segments(kp.curves.one_cycle(1e-2), TOTAL)
-schedule = kp.schedules.OneCycleSchedule(TOTAL, max_learning_rate=1e-2)
+schedule = kp.training.OneCycleSchedule(TOTAL, max_learning_rate=1e-2)
 compare("one cycle, kp.curves", [ours], [theirs])
 compare("one cycle, kp.schedules", ours, [schedule(step) for step in range(TOTAL)])
 

@@ -1,0 +1,34 @@
+"""Erasing of random rectangles, with Keras's layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+__all__ = ["RandomErasing"]
+
+
+@keras.saving.register_keras_serializable(package="keras_practical")
+class RandomErasing(keras.layers.RandomErasing):
+    """Keras's `RandomErasing`, which erases in training only, also in an exported model.
+
+    Keras's layer takes a call that doesn't say otherwise for training, and so goes on erasing in
+    what `model.export` writes.
+
+    Args:
+        **options: As in `keras.layers.RandomErasing`.
+
+    Example:
+
+    >>> picture = keras.ops.ones((1, 4, 4, 3))
+    >>> float(keras.ops.min(RandomErasing(factor=(1, 1), fill_value=0.0)(picture)))
+    1.0
+
+    Reference:
+        Zhong et al., *Random Erasing Data Augmentation* (2017), arXiv 1708.04896.
+    """
+
+    def call(self, data: Any, training: bool = False) -> Any:
+        """Return the pictures, with a hole in training."""
+        return super().call(data, training=training)

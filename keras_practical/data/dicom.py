@@ -1,0 +1,333 @@
+"""DICOM: from what a scanner measured to pixels from 0 to 255.
+
+A scanner's values have a unit, such as Hounsfield's for CT, and a range that no screen shows at
+once. A *window* says which part of the range becomes 0 to 255.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["CT_WINDOWS", "Slice", "check_window", "dicom_slices", "is_dicom", "shown"]
+
+Window = str | tuple[float, float]
+
+# Centre and width in Hounsfield units, as radiologists use them.
+CT_WINDOWS: dict[str, tuple[float, float]] = {
+    "abdomen": (40, 400),
+    "bone": (400, 1800),
+    "brain": (40, 80),
+    "liver": (30, 150),
+    "lung": (-600, 1500),
+    "mediastinum": (50, 350),
+}
+INSTALL = 'pip install "keras-practical[medical]"'
+_COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice as it was measured.
+
+    Attributes:
+        values: float32 of shape `(height, width)` in the scanner's unit or, for a picture in
+            colour, uint8 of shape `(height, width, 3)`.
+        modality: The kind of scanner, such as `"CT"`; empty if unknown.
+        own_window: How the file wants its values shown: from them to [0, 1]; `None` if it doesn't
+            say.
+        bright_is_low: Whether small values are to be bright (DICOM's MONOCHROME1).
+        outside: Where nothing was measured, bool of shape `(height, width)`; `None` for nowhere.
+        position: Place along the body in millimetres, growing towards the head; `None` if unknown.
+        series: What the slice belongs to; empty if unknown.
+
+    Example:
+
+    >>> Slice(np.zeros((4, 4), "float32"), "CT").position is None
+    True
+    """
+
+    values: np.ndarray
+    modality: str = ""
+    own_window: Callable[[np.ndarray], np.ndarray] | None = None
+    bright_is_low: bool = False
+    outside: np.ndarray | None = None
+    position: float | None = None
+    series: str = ""
+
+
+def check_window(window: Any) -> None:
+    """Check a window as `read_image` and `load_images` take it.
+
+    Args:
+        window: `"file"`, `"full"`, a name in `CT_WINDOWS` or a pair `(center, width)`.
+
+    Raises:
+        ValueError: It is none of these.
+
+    Example:
+
+    >>> check_window("lung")
+    """
+    if isinstance(window, str) and window in ("file", "full", *CT_WINDOWS):
+        return
+    if isinstance(window, tuple | list) and len(window) == 2:
+        numbers = [isinstance(value, int | float) and np.isfinite(value) for value in window]
+        if all(numbers) and window[1] > 0:
+            return
+    names = ", ".join(f'"{name}"' for name in CT_WINDOWS)
+    raise ValueError(
+        f'`window` must be "file", "full", one of {names}, or a (center, width) pair in the '
+        f"scanner's unit, width > 0. Received: window={window!r}"
+    )
+
+
+def is_dicom(data: bytes) -> bool:
+    """Say whether a file's first bytes are those of DICOM.
+
+    Args:
+        data: At least 132 bytes.
+
+    Returns:
+        Whether the mark is there.
+
+    Example:
+
+    >>> is_dicom(bytes(128) + b"DICM")
+    True
+
+    Reference:
+        DICOM PS3.10, section 7.1.
+    """
+    return data[128:132] == b"DICM"
+
+
+def dicom_slices(data: bytes, *, first: bool = False) -> list[Slice]:
+    """Read the slices of a DICOM file: one, or as many as it has frames.
+
+    Values go through the file's modality LUT or its rescale slope and intercept. Compressed pixels
+    are decoded where a decoder is installed.
+
+    Args:
+        data: The file's bytes.
+        first: Whether to read the first frame only.
+
+    Returns:
+        The slices, in the file's order.
+
+    Raises:
+        ValueError: The file has no picture, or it is broken, too large, or compressed in a way
+            that can't be read here.
+        ImportError: pydicom isn't installed.
+
+    Example:
+
+    >>> from pathlib import Path
+    >>> from pydicom.data import get_testdata_file
+    >>> [slice_] = dicom_slices(Path(get_testdata_file("CT_small.dcm")).read_bytes())
+    >>> slice_.modality, slice_.values.shape, float(slice_.values.min())
+    ('CT', (128, 128), -896.0)
+
+    Reference:
+        DICOM PS3.3, C.7.6.3 (pixels), C.11.1 (modality LUT), C.11.2 (window).
+    """
+    try:
+        import pydicom
+    except ImportError as error:
+        raise ImportError(f"DICOM files need {INSTALL}") from error
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise ValueError(
+            f"it is DICOM without a picture ({dataset.get('Modality', 'no modality')})"
+        )
+    _check_size(dataset)
+    frames = 1 if first else int(dataset.get("NumberOfFrames") or 1)
+    return [_frame(dataset, frame) for frame in range(frames)]
+
+
+def shown(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
+    """Turn measured values into pixels, all slices of a scan alike.
+
+    Args:
+        slices: Slices of one scan.
+        window: `"file"` as the files themselves ask for, or like `"full"` if they don't;
+            `"full"` from the smallest to the largest value of the scan; a name in `CT_WINDOWS`
+            (CT only) or a pair `(center, width)`. Pictures in colour stay as they are.
+
+    Returns:
+        An iterator over uint8 arrays of shape `(height, width)` or `(height, width, 3)`.
+
+    Raises:
+        ValueError: A window of `CT_WINDOWS` was asked for, and the scanner isn't a CT.
+
+    Example:
+
+    >>> values = np.array([[-1350.0, -600.0, 150.0]])
+    >>> next(shown([Slice(values, "CT")], "lung")).tolist()
+    [[0, 128, 255]]
+
+    Reference:
+        DICOM PS3.3, C.11.2.1.2.
+    """
+    low, high = _range(slices)
+    for one in slices:
+        if one.values.ndim == 3:
+            yield one.values
+            continue
+        if isinstance(window, str) and window in CT_WINDOWS:
+            if one.modality not in ("CT", ""):
+                raise ValueError(
+                    f"window {window!r} is in Hounsfield units, which only CT has, and this is "
+                    f'{one.modality}; pass (center, width) or "file"'
+                )
+            function = _linear(*CT_WINDOWS[window])
+        elif not isinstance(window, str):
+            function = _linear(*window)
+        else:
+            own = one.own_window if window == "file" else None
+            function = own or between(low, high)
+        light = function(one.values)
+        light = 1.0 - light if one.bright_is_low else light
+        if one.outside is not None:
+            light = np.where(one.outside, 0.0, light)
+        yield np.rint(255.0 * light).astype("uint8")
+
+
+def _check_size(dataset: Any) -> None:
+    """Refuse pictures that Pillow would refuse: small files can unpack to very large ones."""
+    from PIL import Image
+
+    height, width = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and height * width > limit:
+        raise ValueError(f"{height} x {width} pixels are more than Pillow's limit of {limit:,}")
+
+
+def _frame(dataset: Any, frame: int) -> Slice:
+    from pydicom import pixels
+
+    stored = _decoded(dataset, frame)
+    kind = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
+    if kind in _COLORS or kind == "PALETTE COLOR":
+        if kind == "PALETTE COLOR":
+            stored = pixels.apply_color_lut(stored, dataset)
+        depth = 8 * stored.dtype.itemsize
+        return Slice((stored >> (depth - 8)).astype("uint8"))
+    if stored.ndim != 2 or not kind.startswith("MONOCHROME"):
+        raise ValueError(f"pixels of kind {kind!r} and shape {stored.shape} can't be read")
+    if dataset.get("ModalityLUTSequence"):
+        values = pixels.apply_modality_lut(stored, dataset)
+    else:
+        slope = _attribute(dataset, frame, "RescaleSlope", 1.0)
+        values = stored * float(slope) + float(_attribute(dataset, frame, "RescaleIntercept", 0.0))
+    return Slice(
+        values.astype("float32"),
+        str(dataset.get("Modality", "")),
+        _own_window(dataset, frame),
+        kind == "MONOCHROME1",
+        _outside(stored, dataset),
+        _position(dataset, frame),
+        str(dataset.get("SeriesInstanceUID", "")),
+    )
+
+
+def _decoded(dataset: Any, frame: int) -> np.ndarray:
+    """Return a frame's stored values; the error for a missing decoder says what to install."""
+    from pydicom import pixels
+
+    try:
+        return pixels.pixel_array(dataset, index=frame)
+    except (RuntimeError, NotImplementedError) as error:
+        syntax = getattr(dataset.file_meta.get("TransferSyntaxUID"), "name", "an unknown syntax")
+        raise ValueError(
+            f"no decoder here reads its pixels, compressed as {syntax}. Try {INSTALL}, or "
+            "decompress the file with gdcmconv or dcmdjpeg"
+        ) from error
+
+
+def _attribute(dataset: Any, frame: int, name: str, default: Any = None) -> Any:
+    """Return an attribute of a frame; enhanced files keep those in functional groups."""
+    if dataset.get(name) is not None:
+        return dataset.get(name)
+    for groups, place in (("PerFrame", frame), ("Shared", 0)):
+        sequence = dataset.get(f"{groups}FunctionalGroupsSequence")
+        if sequence and place < len(sequence):
+            for element in sequence[place]:
+                if element.VR == "SQ" and element.value and element.value[0].get(name) is not None:
+                    return element.value[0].get(name)
+    return default
+
+
+def _own_window(dataset: Any, frame: int) -> Callable[[np.ndarray], np.ndarray] | None:
+    from pydicom import pixels
+
+    if dataset.get("VOILUTSequence"):
+        top = 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1.0
+        return lambda values: pixels.apply_voi(values.astype("int64"), dataset) / top
+    center = _first(_attribute(dataset, frame, "WindowCenter"))
+    width = _first(_attribute(dataset, frame, "WindowWidth"))
+    if center is None or width is None:
+        return None
+    function = str(_attribute(dataset, frame, "VOILUTFunction", "LINEAR")).upper()
+    if function == "SIGMOID":
+        return lambda values: 1.0 / (1.0 + np.exp(-4.0 * (values - center) / width))
+    if function == "LINEAR_EXACT":
+        return between(center - width / 2, center + width / 2)
+    return _linear(center, width)
+
+
+def _first(value: Any) -> float | None:
+    """Return a number, the first one where there are several windows to choose from."""
+    if value is None:
+        return None
+    many = not isinstance(value, str | int | float) and hasattr(value, "__len__")
+    if many and not len(value):
+        return None
+    return float(value[0] if many else value)
+
+
+def _outside(stored: np.ndarray, dataset: Any) -> np.ndarray | None:
+    """Return where the scanner measured nothing: round scans on square pictures."""
+    padding = dataset.get("PixelPaddingValue")
+    if not isinstance(padding, int):
+        return None
+    end = dataset.get("PixelPaddingRangeLimit")
+    end = end if isinstance(end, int) else padding
+    outside = (stored >= min(padding, end)) & (stored <= max(padding, end))
+    return outside if outside.any() and not outside.all() else None
+
+
+def _position(dataset: Any, frame: int) -> float | None:
+    """Return the place along the normal of the slice, which grows towards the head."""
+    place = _attribute(dataset, frame, "ImagePositionPatient")
+    axes = _attribute(dataset, frame, "ImageOrientationPatient")
+    if place is None or axes is None or len(place) != 3 or len(axes) != 6:
+        return None
+    axes = [float(value) for value in axes]
+    return float(np.dot(np.cross(axes[:3], axes[3:]), [float(value) for value in place]))
+
+
+def _range(slices: Sequence[Slice]) -> tuple[float, float]:
+    """Return the smallest and the largest value that was measured."""
+    low, high = np.inf, -np.inf
+    for one in slices:
+        if one.values.ndim == 2:
+            values = one.values if one.outside is None else one.values[~one.outside]
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    return low, high
+
+
+def between(low: float, high: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the window from `low` to `high`."""
+    width = max(high - low, 1e-12)
+    return lambda values: np.clip((values - low) / width, 0.0, 1.0)
+
+
+def _linear(center: float, width: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return DICOM's linear window, whose ends are half a value inside."""
+    middle, span = center - 0.5, max(width - 1.0, 1e-12)
+    return lambda values: np.clip((values - middle) / span + 0.5, 0.0, 1.0)

@@ -1,0 +1,65 @@
+"""Features of images with their labels: what a network saw, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from keras_practical.data.index import ImageRecord
+
+__all__ = ["Embeddings"]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Features of pictures with their labels, in order.
+
+    Attributes:
+        features: float32 of shape `(n, size)`, of the pictures as they are.
+        labels: Integer labels of shape `(n,)`, or whatever the data have of shape `(n, ...)`.
+        index: One `ImageRecord` a picture; for data that isn't from `load_images`, named by place.
+            Empty if nothing is known of them.
+        class_names: One name a class.
+        views: float32 of shape `(copies, n, size)`, of augmented views of the pictures; of
+            shape `(0, n, size)` without augmentation.
+        computed: How many pictures went through the network for this; the others were in the
+            cache.
+
+    Example:
+
+    >>> records = tuple(ImageRecord(name, 0) for name in "ab")
+    >>> found = Embeddings(np.ones((2, 3)), np.array([0, 1]), records, ("x", "y"))
+    >>> len(found), found.take([1]).labels.tolist()
+    (2, [1])
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    index: tuple[ImageRecord, ...]
+    class_names: tuple[str, ...]
+    views: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0), "float32"))
+    computed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, places: Sequence[int] | np.ndarray) -> Embeddings:
+        """Return the embeddings of the pictures at `places` only, in that order; or of a mask's."""
+        chosen = np.asarray(places)
+        places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype("int64")
+        return replace(
+            self,
+            features=self.features[places],
+            labels=self.labels[places],
+            index=tuple(self.index[place] for place in places) if self.index else (),
+            views=self.views[:, places] if len(self.views) else self.views,
+        )
+
+    def all_views(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features of the pictures and all their views below each other, and labels."""
+        if not len(self.views):
+            return self.features, self.labels
+        stacked = np.concatenate([self.features, *self.views])
+        return stacked, np.tile(self.labels, 1 + len(self.views))

@@ -1,0 +1,250 @@
+"""What stands behind a data set of `load_images`: its images, their order, and one by one."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_practical.data.index import ImageIndex, ImageRecord
+from keras_practical.data.pixel_store import PixelStore
+from keras_practical.utils.checks import (
+    ImageSize,
+)
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+__all__ = ["EpochOrder", "PictureFinder", "PixelSource", "dataset_of"]
+
+
+@dataclass(frozen=True)
+class PixelSource:
+    """What stands behind a data set of `load_images`, to reach its pictures out of their turn.
+
+    `origin_of(dataset).source` finds it, also after `.cache` and `.prefetch`.
+
+    Attributes:
+        store: All pictures of the listing.
+        rows: Where in `store` this data set's pictures are, int64 of shape `(n,)`.
+        labels: Their classes, int64 of shape `(n,)`.
+        records: What is known of each of them.
+        class_names: One name a class.
+        batch_size: Pictures a batch.
+        order: Draws the order of each epoch; `None` for a data set that isn't shuffled.
+
+    Raises:
+        ValueError: From `read_filled`, if not one picture can be read any more.
+
+    Example:
+
+    >>> store = PixelStore([np.zeros((8, 8), "uint8")] * 2, (4, 4), aspect="crop", color_mode="rgb")
+    >>> records = ImageRecord("a", 0), ImageRecord("b", 1)
+    >>> source = PixelSource(store, np.arange(2), np.arange(2), records, ("x", "y"), 32)
+    >>> source.take([1]).records[0].name
+    'b'
+    """
+
+    store: PixelStore
+    rows: np.ndarray
+    labels: np.ndarray
+    records: tuple[ImageRecord, ...]
+    class_names: tuple[str, ...]
+    batch_size: int
+    order: EpochOrder | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, places: Sequence[int] | np.ndarray) -> PixelSource:
+        """Return a source of the pictures at `places` only, in that order."""
+        places = np.asarray(places, "int64")
+        order = self.order and EpochOrder(len(places), self.order.seed)
+        return replace(
+            self,
+            rows=self.rows[places],
+            labels=self.labels[places],
+            records=tuple(self.records[place] for place in places),
+            order=order,
+        )
+
+    def read_filled(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pictures at `places`, and the places that they really are of.
+
+        A readable picture stands in for each that can't be read: one of the same batch or, if there
+        is none, any other. So batches keep their size and an epoch its number of steps, on which
+        schedules rely.
+        """
+        images, readable = self.store.read(self.rows[places])
+        if readable.all():
+            return images, places
+        places = np.array(places)
+        gaps, whole = np.flatnonzero(~readable), np.flatnonzero(readable)
+        if len(whole):
+            fillers = np.resize(whole, len(gaps))
+            images[gaps], places[gaps] = images[fillers], places[fillers]
+            return images, places
+        for other, row in enumerate(self.rows):
+            image, readable = self.store.read([row])
+            if readable[0]:
+                return np.repeat(image, len(places), 0), np.full(len(places), other)
+        raise ValueError("Not one of the training pictures can be read any more.")
+
+
+class EpochOrder:
+    """A new order of the pictures for each epoch, the same on every machine.
+
+    Used by `load_images`. `tf.data`'s `shuffle` counts how often it was read in this process, so
+    that a run which continues after a crash would see other orders than the run that went through.
+
+    Args:
+        count: Number of pictures.
+        seed: Whole number >= 0.
+
+    Example:
+
+    >>> order = EpochOrder(3, seed=0)
+    >>> first, second = order.draw().tolist(), order.draw().tolist()
+    >>> order.set_epoch(1)
+    >>> order.draw().tolist() == second
+    True
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count = count
+        self._seed = seed
+        self._epoch = 0
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        return self._seed
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose order the next reading has."""
+        return self._epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next reading has; the ones after it count on."""
+        self._epoch = epoch
+
+    def draw(self) -> np.ndarray:
+        """Return the next epoch's order, int64 of shape `(count,)`, and count on."""
+        order = self.current()
+        self._epoch += 1
+        return order
+
+    def current(self) -> np.ndarray:
+        """Return the next epoch's order as `draw` does, without counting on."""
+        # The stream of `RandomState` never changes; that of newer generators may.
+        seeds = [self._seed % 2**32, self._seed // 2**32 % 2**32, self._epoch]
+        return np.random.RandomState(seeds).permutation(self._count).astype("int64")
+
+
+def dataset_of(source: PixelSource) -> tf.data.Dataset:
+    """Return the data set that reads a source, batch by batch.
+
+    Args:
+        source: Pictures and labels, such as `load_images(...).train.source.take(places)`.
+
+    Returns:
+        A `tf.data.Dataset` as in `ImageData`, shuffled anew each time if the source has an order.
+
+    Raises:
+        ValueError: While it is read, if the data set itself has been deleted.
+
+    Example:
+
+    >>> digits = load_images("digits", verbose=False)
+    >>> [(images, labels)] = dataset_of(digits.train.source.take([5, 7]))
+    >>> images.shape
+    TensorShape([2, 8, 8, 3])
+    """
+    import tensorflow as tf
+
+    shape, order = source.store.shape, source.order
+    # TensorFlow keeps every Python function that it is given for good: this one must not keep the
+    # pixels with it. The data set below does, and so does all that is made from it.
+    behind = weakref.ref(source)
+
+    def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        source = behind()
+        if source is None:
+            raise ValueError(
+                "The data set that is being read has been deleted. Keep what `load_images` "
+                "returned for as long as it is read."
+            )
+        places = batch
+        if source.order is not None:
+            images, places = source.read_filled(batch)
+        else:
+            images, _ = source.store.read(source.rows[batch])
+        return images, source.labels[places]
+
+    def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, batch_labels = tf.numpy_function(
+            read, [batch], (tf.uint8, tf.int64), stateful=False
+        )
+        images.set_shape((None, *shape))
+        batch_labels.set_shape((None,))
+        return tf.cast(images, tf.float32), batch_labels
+
+    places = tf.data.Dataset.range(len(source))
+    if order is not None:
+        # Each iterator draws its order once, when it starts.
+        places = tf.data.Dataset.range(1).map(
+            lambda _: tf.ensure_shape(tf.numpy_function(order.draw, [], tf.int64), [None])
+        )
+        places = places.unbatch().apply(tf.data.experimental.assert_cardinality(len(source)))
+    dataset = places.batch(source.batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    dataset.class_names = list(source.class_names)  # As Keras's own folder loader does.
+    dataset.source = source
+    return dataset
+
+
+class PictureFinder:
+    """Fetches pictures by their names, one at a time: none is kept in memory.
+
+    Args:
+        index: The pictures; where they aren't in `sources`, their names are files' paths.
+        sources: What stands behind data sets of `load_images` (their attribute `source`).
+
+    Example:
+
+    >>> from keras_practical.data.loading import load_images
+    >>> digits = load_images("digits", verbose=False)
+    >>> find = PictureFinder(digits.index, [digits.train.source, digits.validation.source])
+    >>> find("images[3]").shape
+    (8, 8, 3)
+    """
+
+    def __init__(self, index: ImageIndex, sources: Sequence[PixelSource] = ()) -> None:
+        self.index = index
+        self._places: dict[str, tuple[PixelStore, int]] = {}
+        for source in sources:
+            for record, row in zip(source.records, source.rows, strict=True):
+                self._places[record.name] = source.store, int(row)
+
+    def __call__(self, name: str, *, image_size: ImageSize | None = None) -> np.ndarray | None:
+        """Return a picture, upright, uint8 of shape `(height, width, channels)`.
+
+        Args:
+            name: Its name in the index.
+            image_size: Pixels; the whole picture is shown, with borders. Default: its own size.
+
+        Returns:
+            The picture; `None` if it can't be read.
+        """
+        store, row = self._places.get(name) or (_file(name), 0)
+        return store.picture(row, image_size=image_size)
+
+
+def _file(name: str) -> PixelStore:
+    return PixelStore([Path(name)], (1, 1), aspect="pad", color_mode="rgb")

@@ -1,0 +1,121 @@
+"""What is known of every picture behind a data set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+__all__ = ["ImageIndex", "ImageRecord"]
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One picture: where it is, what it shows, how it is used.
+
+    Attributes:
+        name: Path as given or, for data that has no files, `source[position]`.
+        label: Index into the class names.
+        split: `"train"`, `"validation"` or `"test"`.
+        width: Upright width in pixels; 0 while unknown.
+        height: Upright height in pixels; 0 while unknown.
+        orientation: EXIF orientation of the file, 1 (upright) to 8.
+        problem: Why the picture can't be used; `None` if it can.
+        group: What must not be torn apart by a split, such as the patient; `None` if unknown.
+
+    Example:
+
+    >>> ImageRecord("cats/tom.jpg", label=0, split="train", width=640, height=480).problem is None
+    True
+    """
+
+    name: str
+    label: int
+    split: str = "train"
+    width: int = 0
+    height: int = 0
+    orientation: int = 1
+    problem: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageIndex:
+    """Every picture behind a data set, in a fixed order, the unusable ones included.
+
+    Predictions on an unshuffled data set line up with `index.split("validation")`.
+
+    Attributes:
+        records: The pictures, ordered by class and name.
+        class_names: One name a class.
+
+    Raises:
+        ValueError: From `without` and `relabelled`, if a name or a class is unknown.
+
+    Example:
+
+    >>> records = ImageRecord("a.jpg", 0), ImageRecord("b.jpg", 0, problem="the file is empty")
+    >>> index = ImageIndex(records, class_names=("cats", "dogs"))
+    >>> len(index), [record.name for record in index.split("train")]
+    (2, ['a.jpg'])
+    >>> [record.label for record in index.without(["b.jpg"]).relabelled({"a.jpg": "dogs"})]
+    [1]
+    """
+
+    records: tuple[ImageRecord, ...]
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        return iter(self.records)
+
+    def split(self, name: str) -> tuple[ImageRecord, ...]:
+        """Return the usable pictures of the split `name`, in the data set's unshuffled order."""
+        return tuple(r for r in self.records if r.split == name and r.problem is None)
+
+    def without(self, names: Iterable[str]) -> ImageIndex:
+        """Return an index that lacks the pictures of these names; no file is touched."""
+        dropped = set(names)
+        self._check(dropped)
+        return replace(self, records=tuple(r for r in self.records if r.name not in dropped))
+
+    def relabelled(self, labels: Mapping[str, str]) -> ImageIndex:
+        """Return an index that gives each picture named in `labels` the class it has there."""
+        self._check(labels)
+        for name, label in labels.items():
+            if label not in self.class_names:
+                raise ValueError(
+                    f"{name!r} can't become {label!r}: the classes are "
+                    f"{', '.join(self.class_names)}."
+                )
+        records = (
+            replace(record, label=self.class_names.index(labels[record.name]))
+            if record.name in labels
+            else record
+            for record in self.records
+        )
+        return replace(self, records=tuple(records))
+
+    def _check(self, names: Iterable[str]) -> None:
+        unknown = sorted(set(names) - {record.name for record in self.records})
+        if unknown:
+            raise ValueError(
+                f"The index has no picture {unknown[0]!r}. Names are written as in its records, "
+                f"such as {self.records[0].name!r}."
+                if self.records
+                else "The index has no pictures."
+            )
+
+    @property
+    def problems(self) -> tuple[ImageRecord, ...]:
+        """The pictures that were left out; each says why in its `problem`."""
+        return tuple(record for record in self.records if record.problem is not None)
+
+    def counts(self, split: str) -> dict[str, int]:
+        """Return the number of usable pictures of each class in `split`."""
+        found = Counter(record.label for record in self.split(split))
+        return {name: found[label] for label, name in enumerate(self.class_names)}

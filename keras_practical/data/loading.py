@@ -1,0 +1,445 @@
+"""`load_images`: from wherever the pictures are to data sets that `fit` takes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_practical.data import dicom, named_sets, sources
+from keras_practical.data.image_set import EpochOrder, PixelSource, dataset_of
+from keras_practical.data.index import SPLITS, ImageIndex, ImageRecord
+from keras_practical.data.origin import origin_of
+from keras_practical.data.pixel_store import PixelStore
+from keras_practical.data.reading import Header
+from keras_practical.data.sources import Listing, listing_of
+from keras_practical.data.splitting import Groups, decide_splits, groups_of
+from keras_practical.utils.checks import (
+    ImageSize,
+    check_between,
+    check_choice,
+    check_count,
+    check_image_size,
+)
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+__all__ = ["ImageData", "index_of", "load_images", "report_problems"]
+
+_KINDS = {
+    "arrays": "arrays",
+    "csv": "a CSV file",
+    "tfds": '"tfds:NAME"',
+    "folder": "a folder",
+    "digits": '"digits"',
+    "cats_vs_dogs": '"cats_vs_dogs"',
+    "index": "an ImageIndex",
+}
+
+_FILE_SIZE = 224
+# Decoded once and kept, 5,000 photos of 224 x 224 take 0.75 GB; above this the default is to
+# decode them again in each epoch.
+_MEMORY_LIMIT_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Data sets for training and judging an image classifier, and what is behind them.
+
+    Each data set yields `(images, labels)`: float32 of shape `(batch, height, width, channels)` in
+    [0, 255], and int64 of shape `(batch,)`. `train` is shuffled anew each time it is read, in an
+    order that depends on the seed and the number of the reading only (`callbacks.SetEpoch` makes it
+    the number of the epoch); the others keep the order of `index.split(...)`.
+
+    Attributes:
+        train: Training data.
+        validation: Validation data, `None` if none was asked for.
+        test: Test data, `None` if the source has none.
+        class_names: One name a class.
+        index: Every picture of the source, the unusable ones included.
+        image_size: `(height, width)` in pixels.
+
+    Raises:
+        ValueError: From `with_index`, if a picture is unknown or a class has none left.
+
+    Example:
+
+    >>> digits = load_images("digits", batch_size=100, seed=0, verbose=False)
+    >>> images, labels = next(iter(digits.train))
+    >>> images.shape, len(digits.class_names)
+    (TensorShape([100, 8, 8, 3]), 10)
+    """
+
+    train: tf.data.Dataset
+    validation: tf.data.Dataset | None
+    test: tf.data.Dataset | None
+    class_names: tuple[str, ...]
+    index: ImageIndex
+    image_size: tuple[int, int]
+
+    @property
+    def sources(self) -> list[PixelSource]:
+        """The images behind `train`, `validation` and `test`, as far as there are any."""
+        found = []
+        for split in SPLITS:
+            dataset = getattr(self, split)
+            if dataset is None:
+                continue
+            source = origin_of(dataset).source
+            if source is None:
+                raise ValueError(
+                    f"`{split}` must be as `load_images` returned it; after `.map` and the like "
+                    "its elements aren't the images of the index any more."
+                )
+            found.append(source)
+        return found
+
+    def with_index(self, index: ImageIndex) -> ImageData:
+        """Return the same pictures as another index has them: fewer, relabelled, split otherwise.
+
+        Use it with an index that was cleaned (`self.index.without(...)`). Nothing is read again;
+        for files, `load_images(index)` is the same from the start.
+
+        Args:
+            index: Pictures of `self.index`, by their names.
+
+        Returns:
+            Data sets of the pictures that both indexes call usable.
+
+        Raises:
+            ValueError: A picture isn't in `self.index`, or a class has none left.
+        """
+        # By what the data sets themselves read: this index may already be one of fewer pictures.
+        parts = self.sources
+        rows = {
+            r.name: row for part in parts for r, row in zip(part.records, part.rows, strict=True)
+        }
+        problems = {record.name: record.problem for record in self.index}
+        for record in index:
+            if record.name not in problems:
+                raise ValueError(f"These data have no picture {record.name!r}.")
+        records = tuple(replace(r, problem=r.problem or problems[r.name]) for r in index)
+        index = replace(index, records=records)
+        usable = tuple(record for record in records if record.problem is None)
+        report_problems(replace(index, records=usable), "skip")
+        # Nobody asks for the place of a picture that can't be read.
+        places = np.array([rows.get(record.name, -1) for record in records], "int64")
+        training = parts[0]
+        assert training.order is not None  # Training data are always shuffled.
+        train, validation, test = _datasets(
+            index, places, training.store, training.batch_size, training.order.seed
+        )
+        return replace(
+            self,
+            train=train,
+            validation=validation,
+            test=test,
+            class_names=index.class_names,
+            index=index,
+        )
+
+
+def load_images(
+    source: str | Path | tuple[Any, Any] | Mapping[str, tuple[Any, Any]] | ImageIndex,
+    *,
+    image_size: ImageSize | None = None,
+    batch_size: int = 32,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    aspect: str = "crop",
+    color_mode: str = "rgb",
+    window: dicom.Window = "file",
+    groups: Groups | None = None,
+    cache: str | None = "auto",
+    cache_dir: str | Path | None = None,
+    on_error: str = "skip",
+    class_names: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    download: bool = False,
+    data_dir: str | Path | None = None,
+    verbose: bool = True,
+) -> ImageData:
+    """Load labelled pictures for training: upright, whole, split, ready for `fit`.
+
+    Use it instead of `keras.utils.image_dataset_from_directory`, the plain-Keras equivalent for
+    folders: that one stops at a broken file without naming it, leaves phone photos sideways and
+    stretches every picture to a square.
+
+    The validation pictures are chosen class by class from the pictures' names and `seed`, so the
+    same seed gives the same split on every machine. A source that brings its own validation split
+    keeps it. Where several pictures show one patient, one animal or one scene, say so with
+    `groups`, or the model is judged by pictures that it has nearly seen.
+
+    Args:
+        source: A folder of class folders (with or without `train/`, `validation/` and `test/`
+            above them); a `.csv` or `.tsv` file; `(images, labels)` arrays, or a mapping from
+            split to such pairs; `"digits"` (comes with scikit-learn); `"cats_vs_dogs"`;
+            `"tfds:NAME"`; an index of files (its labels and splits hold).
+        image_size: Pixels, one number or `(height, width)`. Default: 224 for files, the arrays'
+            own size for arrays.
+        batch_size: Pictures a batch, >= 1.
+        validation_fraction: Part of each class held out, in [0, 0.9], where the source has no
+            validation split. At least one picture a class; 0 for no validation data.
+        seed: Whole number >= 0; decides the split and the order of training.
+        aspect: How a picture of another shape fits: `"crop"` keeps the middle, `"pad"` adds black
+            borders, `"stretch"` distorts.
+        color_mode: `"rgb"` (3 channels) or `"grayscale"` (1 channel).
+        window: As in `read_image`: which values of DICOM files become 0 to 255, such as `"lung"`.
+        groups: What belongs together and must be on one side of the split: a CSV file's column, a
+            function from a picture's `ImageRecord` (of which `name` is the path in the source and
+            `label` the class) to its group, or a mapping from paths in the source, or from files'
+            names, to groups. About `validation_fraction` of each class is held out, in whole
+            groups. The groups are kept as `record.group`.
+        cache: `"memory"` decodes every picture once, here; `"disk"` likewise, into a file in
+            `cache_dir` that the next run finds again; `None` decodes in each epoch. `"auto"` is
+            `"memory"` up to 2 GiB of decoded pictures, otherwise `None`.
+        cache_dir: The folder for `cache="disk"`.
+        on_error: `"skip"` leaves unreadable pictures out, with one warning that lists them;
+            `"raise"` stops.
+        class_names: Names for the labels of arrays. Default: the numbers.
+        columns: A CSV file's own names for its columns `path` (relative to the file), `label` and,
+            optionally, `split`, such as `{"path": "image_id"}`.
+        download: Whether `"cats_vs_dogs"` or `"tfds:..."` may be fetched from the network.
+        data_dir: Where TensorFlow Datasets keeps prepared sets. Default: its own choice.
+        verbose: Whether to show progress and say in one line what was loaded.
+
+    Returns:
+        An `ImageData` with `train`, `validation`, `test`, `class_names` and `index`.
+
+    Raises:
+        ValueError: An argument or the source is wrong: the text says which folder, class, file,
+            column or line, and what to do; or a picture is unreadable and `on_error="raise"`.
+
+    Example:
+
+    >>> digits = load_images("digits", seed=0)
+    load_images: 1,438 training and 359 validation pictures, 10 classes, 8 x 8 pixels, ...
+
+    Reference:
+        The split by hash follows the advice of Géron, *Hands-On Machine Learning* (2022),
+        chapter 2.
+    """
+    check_count("batch_size", batch_size)
+    check_count("seed", seed, minimum=0)
+    check_between("validation_fraction", validation_fraction, 0.0, 0.9)
+    check_choice("aspect", aspect, ("crop", "pad", "stretch"))
+    check_choice("color_mode", color_mode, ("rgb", "grayscale"))
+    dicom.check_window(window)
+    check_choice("cache", cache, ("auto", "memory", "disk", None))
+    check_choice("on_error", on_error, ("skip", "raise"))
+    if (cache == "disk") != (cache_dir is not None):
+        raise ValueError(
+            '`cache="disk"` and `cache_dir` go together. '
+            f"Received: cache={cache!r}, cache_dir={cache_dir!r}"
+        )
+    column = groups if isinstance(groups, str) else None
+    listing = listing_of_any(
+        source,
+        class_names=class_names,
+        columns=columns,
+        group_column=column,
+        download=download,
+        data_dir=data_dir,
+    )
+    if image_size is None:
+        image_size = listing.native_size or _FILE_SIZE
+    size = check_image_size("image_size", image_size)
+    group_names = groups_of(listing, groups)
+    splits = decide_splits(listing, validation_fraction, seed, groups=group_names)
+    store = PixelStore(listing.pictures, size, aspect=aspect, color_mode=color_mode, window=window)
+    mode = _cache_mode(cache, store.nbytes)
+    if mode is None:
+        # Training makes do without a picture that turns out to be broken; an evaluation must know
+        # its pictures beforehand.
+        headers = store.check_files([split != "train" for split in splits], verbose=verbose)
+    else:
+        headers = store.decode_all(cache_dir if mode == "disk" else None, verbose=verbose)
+    index = index_of(listing, splits, headers, group_names)
+    report_problems(index, on_error)
+    train, validation, test = _datasets(index, np.arange(len(index)), store, batch_size, seed)
+    data = ImageData(
+        train,
+        validation,
+        test,
+        class_names=listing.class_names,
+        index=index,
+        image_size=size,
+    )
+    if verbose:
+        print(_summary(index, size, mode, store.nbytes))
+    return data
+
+
+def _cache_mode(cache: str | None, nbytes: int) -> str | None:
+    if cache != "auto":
+        return cache
+    return "memory" if nbytes <= _MEMORY_LIMIT_BYTES else None
+
+
+def _datasets(
+    index: ImageIndex, rows: np.ndarray, store: PixelStore, batch_size: int, seed: int
+) -> list[tf.data.Dataset | None]:
+    """Return the usable pictures of each split, `None` without any; `rows` says where they are."""
+    found: list[tf.data.Dataset | None] = []
+    for split in SPLITS:
+        records = index.split(split)
+        usable = [r.split == split and r.problem is None for r in index]
+        source = PixelSource(
+            store,
+            rows[usable],
+            np.array([record.label for record in records], "int64"),
+            records,
+            index.class_names,
+            batch_size,
+            EpochOrder(len(records), seed) if split == "train" else None,
+        )
+        found.append(dataset_of(source) if records else None)
+    return found
+
+
+def _summary(index: ImageIndex, size: tuple[int, int], mode: str | None, nbytes: int) -> str:
+    counts = [(len(index.split(split)), split) for split in SPLITS]
+    parts = [f"{n:,} {'training' if split == 'train' else split}" for n, split in counts if n]
+    kept = {
+        None: "decoded anew in each epoch",
+        "memory": f"decoded once into memory ({nbytes / 1e6:,.1f} MB)",
+        "disk": f"decoded once into a file ({nbytes / 1e6:,.1f} MB)",
+    }[mode]
+    return (
+        f"load_images: {' and '.join(parts)} pictures, {len(index.class_names)} classes, "
+        f"{size[0]} x {size[1]} pixels, {kept}"
+    )
+
+
+def listing_of_any(
+    source: Any,
+    *,
+    class_names: Sequence[str] | None,
+    columns: Mapping[str, str] | None,
+    group_column: str | None,
+    download: bool,
+    data_dir: str | Path | None,
+) -> sources.Listing:
+    """List the pictures of whatever `load_images` was given, refusing what means nothing for it."""
+    kind = _kind(source)
+    if kind != "csv" and group_column is not None:
+        raise ValueError(
+            "`groups` can name a column of a CSV file only; for other sources give a function or a "
+            f"mapping. Received: groups={group_column!r} with {_KINDS[kind]}"
+        )
+    options = {"arrays": class_names, "csv": columns, "tfds": data_dir}
+    for owner, name in (("arrays", "class_names"), ("csv", "columns"), ("tfds", "data_dir")):
+        if options[owner] is not None and kind != owner:
+            raise ValueError(
+                f"`{name}` means nothing for this source, only for {_KINDS[owner]}. "
+                f"Received: {name}={options[owner]!r} with {_KINDS[kind]}"
+            )
+    if kind == "arrays":
+        return sources.from_arrays(source, class_names=class_names)
+    if kind == "index":
+        return listing_of(source)
+    if kind == "digits":
+        return named_sets.from_digits()
+    if kind == "cats_vs_dogs":
+        return named_sets.from_cats_vs_dogs(download=download)
+    if kind == "tfds":
+        return named_sets.from_tfds(str(source)[5:], download=download, data_dir=data_dir)
+    if kind == "csv":
+        return sources.from_csv(source, columns=columns, group=group_column)
+    return sources.from_folder(source)
+
+
+def _kind(source: Any) -> str:
+    if isinstance(source, tuple | Mapping):
+        return "arrays"
+    if isinstance(source, ImageIndex):
+        return "index"
+    if not isinstance(source, str | Path):
+        raise ValueError(
+            "`source` must be a folder, a CSV file, an (images, labels) tuple, a mapping from "
+            'split to such tuples, an ImageIndex, "digits", "cats_vs_dogs" or "tfds:NAME". '
+            f"Received: {type(source).__name__}"
+        )
+    if source in ("digits", "cats_vs_dogs"):
+        return str(source)
+    if str(source).startswith("tfds:"):
+        return "tfds"
+    return "csv" if str(source).lower().endswith((".csv", ".tsv")) else "folder"
+
+
+def index_of(
+    listing: Listing,
+    splits: Sequence[str],
+    headers: Sequence[Header],
+    groups: Sequence[str] | None,
+) -> ImageIndex:
+    """Put together what is known of every picture.
+
+    Args:
+        listing: The pictures.
+        splits: Where each of them is used.
+        headers: What reading them found out.
+        groups: What each of them belongs to; `None` if unknown.
+
+    Returns:
+        The index, in the listing's order.
+
+    Example:
+
+    >>> listing = Listing([b"", b""], ["a", "b"], [0, 1], [None] * 2, ("x", "y"))
+    >>> len(index_of(listing, ["train"] * 2, [Header()] * 2, None))
+    2
+    """
+    records = []
+    for position, header in enumerate(headers):
+        picture = listing.pictures[position]
+        records.append(
+            ImageRecord(
+                str(picture) if isinstance(picture, str | Path) else listing.names[position],
+                listing.labels[position],
+                splits[position],
+                header.width,
+                header.height,
+                header.orientation,
+                header.problem,
+                None if groups is None else groups[position],
+            )
+        )
+    return ImageIndex(tuple(records), listing.class_names)
+
+
+def report_problems(index: ImageIndex, on_error: str) -> None:
+    """Warn once of all unreadable pictures, or stop; stop if a class has nothing left.
+
+    Args:
+        index: The pictures.
+        on_error: `"skip"` or `"raise"`.
+
+    Raises:
+        ValueError: A picture can't be read, or a class has no readable one.
+
+    Example:
+
+    >>> report_problems(ImageIndex((ImageRecord("a.jpg", 0),), ("x",)), "raise")
+    """
+    problems = index.problems
+    if problems:
+        listed = "\n".join(f"  {record.name}: {record.problem}" for record in problems[:20])
+        more = f"\n  ... and {len(problems) - 20} more, in index.problems" * (len(problems) > 20)
+        text = f"{len(problems)} of {len(index)} pictures can't be read:\n{listed}{more}"
+        if on_error == "raise":
+            raise ValueError(f'{text}\nRepair or remove them, or pass on_error="skip".')
+        warnings.warn(f"{text}\nThey are left out.", stacklevel=3)
+    for split in SPLITS:
+        empty = [name for name, count in index.counts(split).items() if not count]
+        wanted = split == "train" or any(record.split == split for record in index)
+        if wanted and empty:
+            raise ValueError(
+                f"Class {empty[0]!r} has no readable picture for {split}. Add some, or remove the "
+                "class."
+            )

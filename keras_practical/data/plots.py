@@ -1,0 +1,142 @@
+"""Pictures in a grid, and the heat of a map laid over one. Reached as `keras_practical.plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_practical.data.origin import origin_of
+from keras_practical.utils.checks import check_count
+from keras_practical.utils.drawing import axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["show_batch", "show_images"]
+
+
+def show_images(
+    images: Any,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 6,
+    ax: Axes | None = None,
+) -> Axes:
+    r"""Draw pictures in a grid, each with a title below it.
+
+    Use it for anything worth looking at: a batch, the worst mistakes, an augmentation. The plain
+    way is a loop over `plt.subplots` and `imshow`.
+
+    Args:
+        images: Array of shape `(n, height, width, channels)` with 1 or 3 channels in [0, 255], or
+            a sequence of such pictures of one size.
+        titles: One text a picture, of one or more lines (`"\n"`). Optional.
+        columns: Pictures in a row, >= 1.
+        ax: Where to draw. Default: a new figure that fits the grid.
+
+    Returns:
+        The axes, without ticks.
+
+    Raises:
+        ValueError: There are no pictures, or not one title for each.
+
+    Example:
+
+    >>> ax = show_images(np.zeros((3, 8, 8, 3)), ["a", "b", "c"])
+    >>> [text.get_text() for text in ax.texts]
+    ['a', 'b', 'c']
+    """
+    check_count("columns", columns)
+    pictures = np.asarray(images)
+    if pictures.ndim != 4 or not len(pictures):
+        raise ValueError(
+            "`images` must be of shape (n, height, width, channels) with n >= 1. "
+            f"Received: shape {pictures.shape}"
+        )
+    if titles is not None and len(titles) != len(pictures):
+        raise ValueError(f"Received {len(titles)} titles for {len(pictures)} images")
+    pictures = np.clip(np.rint(pictures), 0, 255).astype("uint8")
+    n, height, width = pictures.shape[:3]
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    gap = max(2, round(0.06 * width))
+    lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
+    # Room for the text below each picture.
+    strip = round((0.08 + 0.12 * lines) * width) if lines else gap
+    # See-through between the pictures: on a dark page the page is dark there.
+    canvas = np.zeros((rows * (height + strip), columns * (width + gap), 4), "uint8")
+    ax = axes_or_new(ax, (1.6 * columns, 1.6 * columns * canvas.shape[0] / canvas.shape[1]))
+    for number, picture in enumerate(pictures):
+        top, left = number // columns * (height + strip), number % columns * (width + gap)
+        canvas[top : top + height, left : left + width, :3] = picture
+        canvas[top : top + height, left : left + width, 3] = 255
+        if titles is not None:
+            ax.text(
+                left + width / 2,
+                top + height + 0.03 * width,
+                titles[number],
+                ha="center",
+                va="top",
+                fontsize=8,
+                parse_math=False,
+            )
+    ax.imshow(canvas)
+    ax.set_axis_off()
+    return ax
+
+
+def show_batch(dataset: Any, *, n: int = 12, columns: int = 6, ax: Axes | None = None) -> Axes:
+    """Draw the first pictures of a data set with their class names.
+
+    Use it before training: are the pictures upright, whole, and labelled as you would label them?
+
+    Args:
+        dataset: A data set of `load_images`, or any of `(images, integer labels)` batches.
+        n: Number of pictures, >= 1; one batch at most.
+        columns: Pictures in a row, >= 1.
+        ax: Where to draw. Default: a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: `n` or `columns` is below 1.
+
+    Example:
+
+    >>> ax = show_batch([(np.zeros((2, 8, 8, 3)), np.array([0, 1]))])
+    >>> [text.get_text() for text in ax.texts]
+    ['0', '1']
+    """
+    check_count("n", n)
+    images, labels = next(iter(dataset))
+    names = origin_of(dataset).class_names
+    titles = [names[label] if names else str(label) for label in np.asarray(labels)[:n].tolist()]
+    return show_images(np.asarray(images)[:n], titles, columns=columns, ax=ax)
+
+
+def value_range(pixels: np.ndarray) -> tuple[float, float]:
+    """Return what must have been black and white: 0 and 255, 0 and 1, or the extremes."""
+    if pixels.dtype == np.uint8:
+        return 0.0, 255.0
+    finite = pixels[np.isfinite(pixels)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 255.0)
+    return range_of(low, high)
+
+
+def range_of(low: float, high: float) -> tuple[float, float]:
+    """Return what must have been black and white where values go from `low` to `high`."""
+    if low < 0:
+        return low, max(high, low + 1e-6)
+    return 0.0, 1.0 if high <= 1 else max(high, 255.0)
+
+
+def as_pixels(values: np.ndarray, black_white: tuple[float, float]) -> np.ndarray:
+    """Return uint8 pixels of shape `(..., height, width, 3)`; of many channels, three are shown."""
+    black, white = black_white
+    values = values[..., :3] if values.shape[-1] >= 3 else values[..., :1]
+    scaled = 255.0 * (np.nan_to_num(values.astype("float64"), nan=black) - black) / (white - black)
+    pixels = np.rint(np.clip(scaled, 0, 255)).astype("uint8")
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels

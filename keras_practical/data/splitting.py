@@ -1,0 +1,181 @@
+"""Which pictures are held out: class by class, or group by group."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from keras_practical.data.index import ImageRecord
+from keras_practical.data.sources import Listing, composed
+
+__all__ = ["decide_splits", "groups_of"]
+
+Groups = Callable[[ImageRecord], Any] | Mapping[str, Any] | str
+
+
+def groups_of(listing: Listing, groups: Groups | None) -> list[str] | None:
+    """Return the name of each picture's group.
+
+    Args:
+        listing: The pictures; it has the groups already if a CSV column says them.
+        groups: As in `load_images`.
+
+    Returns:
+        One name a picture; `None` without groups.
+
+    Raises:
+        ValueError: A picture has no group, or `groups` is of another kind.
+
+    Example:
+
+    >>> listing = Listing([b""] * 2, ["7_a.jpg", "7_b.jpg"], [0, 1], [None] * 2, ("x", "y"))
+    >>> groups_of(listing, lambda record: record.name.partition("_")[0])
+    ['7', '7']
+    """
+    if groups is None or listing.groups is not None:
+        return None if listing.groups is None else list(listing.groups)
+    if not callable(groups) and not isinstance(groups, Mapping):
+        raise ValueError(
+            "`groups` must be a function from a picture's ImageRecord to its group, a mapping from "
+            f"a picture's path to its group or, for a CSV file, a column. Received: {groups!r}"
+        )
+    found = []
+    for name, label, split in zip(listing.names, listing.labels, listing.splits, strict=True):
+        if callable(groups):
+            group = groups(ImageRecord(name, label, split or "train"))
+        else:
+            group = groups.get(name, groups.get(PurePosixPath(name).name))
+        if group is None:
+            raise ValueError(
+                f"`groups` has no group for {name!r}. Give one for every picture; a picture that "
+                "belongs to nothing else is a group of its own."
+            )
+        found.append(str(group))
+    return found
+
+
+def decide_splits(
+    listing: Listing, fraction: float, seed: int, *, groups: Sequence[str] | None = None
+) -> list[str]:
+    """Give each undecided picture to training or validation, class by class.
+
+    The order comes from a hash of seed and name: no random generator whose stream may change,
+    no file system whose order may differ, and pictures added later leave the others where they
+    are as far as the fraction allows. Groups stay whole; each is held out if that brings the
+    numbers of pictures held out nearer to what is wanted of every class.
+
+    Args:
+        listing: The pictures.
+        fraction: Part of each class to hold out.
+        seed: Decides the order.
+        groups: What each picture belongs to. Default: each is by itself.
+
+    Returns:
+        `"train"`, `"validation"` or `"test"` for each picture.
+
+    Raises:
+        ValueError: A class has one picture, or one group, which can't be on both sides.
+
+    Example:
+
+    >>> listing = Listing([b""] * 4, list("abcd"), [0, 0, 1, 1], [None] * 4, ("x", "y"))
+    >>> decide_splits(listing, 0.5, seed=0).count("validation")
+    2
+    """
+    splits = [split or "train" for split in listing.splits]
+    open_places = [place for place, split in enumerate(listing.splits) if split is None]
+    if groups is not None:
+        _warn_of_leaks(listing, groups)
+        if fraction and open_places:
+            for place in _hold_out_groups(listing, open_places, groups, fraction, seed):
+                splits[place] = "validation"
+        return splits
+    if fraction == 0.0:
+        return splits
+    for label, class_name in enumerate(listing.class_names):
+        places = [place for place in open_places if listing.labels[place] == label]
+        if not places:
+            continue
+        if len(places) < 2:
+            raise ValueError(
+                f"Class {class_name!r} has one picture, which can't serve for both training and "
+                "validation. Add pictures, or pass validation_fraction=0."
+            )
+        places.sort(key=lambda place: _rank(listing.names[place], seed))
+        count = round(len(places) * fraction)
+        for place in places[: min(max(count, 1), len(places) - 1)]:
+            splits[place] = "validation"
+    return splits
+
+
+def _hold_out_groups(
+    listing: Listing, places: Sequence[int], groups: Sequence[str], fraction: float, seed: int
+) -> list[int]:
+    """Return the places that are held out."""
+    classes = len(listing.class_names)
+    counts: dict[str, np.ndarray] = {}
+    for place in places:
+        of_group = counts.setdefault(groups[place], np.zeros(classes))
+        of_group[listing.labels[place]] += 1
+    order = sorted(counts, key=lambda group: _rank(group, seed))
+    table = np.array([counts[group] for group in order])
+    for label, with_class in enumerate((table > 0).sum(0)):
+        if with_class == 1:
+            raise ValueError(
+                f"Class {listing.class_names[label]!r} has one group, which can't serve for both "
+                "training and validation. Add pictures of other groups, or pass "
+                "validation_fraction=0."
+            )
+    totals = table.sum(0)
+    share = table / np.maximum(totals, 1)
+    missing = np.where(totals > 0, fraction, 0.0)
+    held_out = np.zeros(len(order), bool)
+    for row in range(len(order)):
+        others = ~held_out
+        others[row] = False
+        leaves_some = ((table[others].sum(0) > 0) | (totals == 0)).all()
+        if leaves_some and np.abs(missing - share[row]).sum() < np.abs(missing).sum():
+            held_out[row] = True
+            missing = missing - share[row]
+    # A class of large groups may have got none: its smallest one that training can spare.
+    for label in np.flatnonzero(totals).tolist():
+        if not (table[held_out, label] > 0).any():
+            having = np.flatnonzero(table[:, label]).tolist()
+            for row in sorted(having, key=lambda row: table[row].sum()):
+                left = ~held_out
+                left[row] = False
+                if ((table[left].sum(0) > 0) | (totals == 0)).all():
+                    held_out[row] = True
+                    break
+            else:
+                raise ValueError(
+                    f"Class {listing.class_names[label]!r} can't be in both training and "
+                    "validation: its groups hold all that other classes have. Use smaller groups."
+                )
+    chosen = {group for group, out in zip(order, held_out, strict=True) if out}
+    return [place for place in places if groups[place] in chosen]
+
+
+def _warn_of_leaks(listing: Listing, groups: Sequence[str]) -> None:
+    """Warn of groups that the source's own splits tear apart."""
+    where: dict[str, set[str]] = {}
+    for group, split in zip(groups, listing.splits, strict=True):
+        if split is not None:
+            where.setdefault(group, set()).add(split)
+    torn = sorted(group for group, splits in where.items() if len(splits) > 1)
+    if torn:
+        named = ", ".join(repr(group) for group in torn[:5]) + ", ..." * (len(torn) > 5)
+        warnings.warn(
+            f"{len(torn)} of {len(where)} groups are in more than one of the source's own splits "
+            f"({named}): results on the held-out pictures will be too good.",
+            stacklevel=4,
+        )
+
+
+def _rank(name: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}:{composed(name)}".encode()).digest()

@@ -1,0 +1,251 @@
+"""Pictures with boxes on them, read from the files that labelling tools write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from keras_practical.data.reading import inspect
+from keras_practical.detection.formats import (
+    WrittenBox,
+    WrittenImage,
+    line_of,
+    read_annotations,
+)
+
+__all__ = ["AnnotatedImage", "DetectionData", "load"]
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """One picture and the objects on it.
+
+    Attributes:
+        source: The picture: a file's path, or an array as `kp.read_image` takes it.
+        boxes: float32 of shape `(n, 4)`: `(left, top, right, bottom)`, the edges in pixels of the
+            upright picture; `n` may be 0.
+        labels: int64 of shape `(n,)`: indices into the class names.
+        width: The picture's width in pixels, upright.
+        height: Its height.
+        ignored: bool of shape `(n,)`: objects that count neither as found nor as missed (dlib's
+            `ignore`, VOC's `difficult`, COCO's `iscrowd`). Default: none.
+
+    Raises:
+        ValueError: There isn't one label for each box.
+
+    Example:
+
+    >>> image = AnnotatedImage("a.jpg", np.array([[1, 2, 11, 22]]), np.array([0]), 40, 30)
+    >>> [round(float(size), 1) for size in image.sizes]
+    [14.1]
+    """
+
+    source: str | Path | np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    width: int
+    height: int
+    ignored: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+
+    def __post_init__(self) -> None:
+        boxes = np.asarray(self.boxes, "float32").reshape(-1, 4)
+        labels = np.asarray(self.labels, "int64").reshape(-1)
+        ignored = np.asarray(self.ignored, bool).reshape(-1)
+        ignored = ignored if len(ignored) else np.zeros(len(boxes), bool)
+        if not len(boxes) == len(labels) == len(ignored):
+            raise ValueError(
+                f"{self.name} must have a label for each box. Received: {len(boxes)} boxes, "
+                f"{len(labels)} labels"
+            )
+        for name, value in (("boxes", boxes), ("labels", labels), ("ignored", ignored)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def name(self) -> str:
+        """The file's path, or `"array"`."""
+        return "array" if isinstance(self.source, np.ndarray) else str(self.source)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Each box's size in pixels: the side of a square of the same area."""
+        return np.sqrt(np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionData:
+    """Annotated pictures, the classes' names, and what was wrong; prints as a summary.
+
+    Attributes:
+        images: The usable pictures.
+        class_names: One name a class.
+        problems: What was left out or mended, each with its file and line.
+
+    Example:
+
+    >>> image = AnnotatedImage("a.jpg", np.array([[1, 2, 11, 22]]), np.array([0]), 40, 30)
+    >>> print(DetectionData((image,), ("cat",)))
+    1 picture, 1 box: cat 1; sizes 14–14 pixels
+    """
+
+    images: tuple[AnnotatedImage, ...]
+    class_names: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[AnnotatedImage]:
+        return iter(self.images)
+
+    def select(self, places: Iterable[int]) -> DetectionData:
+        """Return the data set of some of the pictures, by their places: to hold some back."""
+        return replace(self, images=tuple(self.images[place] for place in places))
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """The sizes in pixels of all boxes that count."""
+        return np.concatenate([np.zeros(0), *(i.sizes[~i.ignored] for i in self.images)])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of boxes of each class, those ignored left out."""
+        found = Counter(n for image in self.images for n in image.labels[~image.ignored].tolist())
+        return {name: found[number] for number, name in enumerate(self.class_names)}
+
+    def __str__(self) -> str:
+        counts = self.counts
+        boxes, n = sum(counts.values()), len(self.images)
+        lines = [f"{n} picture{'s' * (n != 1)}, {boxes} box{'es' * (boxes != 1)}"]
+        if boxes:
+            lines[0] += ": " + ", ".join(f"{name} {count}" for name, count in counts.items())
+            lines[0] += f"; sizes {self.sizes.min():.0f}–{self.sizes.max():.0f} pixels"
+        return "\n".join([*lines, *(f"problem: {text}" for text in self.problems)])
+
+
+def load(
+    source: str | Path,
+    *,
+    class_names: Sequence[str] | None = None,
+    class_name: str = "object",
+    verbose: bool = True,
+) -> DetectionData:
+    """Read pictures with boxes: dlib's XML, Pascal VOC, COCO's JSON or CSV.
+
+    Use it on what your labelling tool wrote. Keras has no equivalent. Boxes are checked against the
+    pictures, which are opened but not decoded: one that lies outside its picture or has no area is
+    left out, one that sticks out is cut, swapped corners are put in order; each is told with its
+    file and line, and so is a picture that can't be read. None of these stops the run.
+
+    Args:
+        source: An `.xml` file (of dlib or VOC), a `.json` file (COCO), a `.csv` file (with columns
+            such as image, left, top, right, bottom, label, or xmin, ymin, …; a row without numbers
+            is a picture without objects; without a header line: path, four edges, class), or a
+            folder: of VOC files, or with one `.json` or `.csv` file in it. Paths in a file count
+            from the file's own folder.
+        class_names: The classes and their order, to read test data with a model's classes; boxes of
+            others are told and left out. Default: those in the file, sorted.
+        class_name: The class of boxes that have none, as in dlib's files of one class.
+        verbose: Whether to print what was found.
+
+    Returns:
+        A `DetectionData`; print it.
+
+    Raises:
+        ValueError: There is no such file, it's in no known format, or no picture in it can be used.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> from PIL import Image
+    >>> Image.new("RGB", (40, 30)).save(folder / "a.png")
+    >>> rows = "image,left,top,right,bottom,label", "a.png,5,5,25,25,cat", "a.png,9,9,9,9,cat"
+    >>> _ = (folder / "boxes.csv").write_text(chr(10).join(rows))
+    >>> data = load(folder / "boxes.csv", verbose=False)
+    >>> data.images[0].boxes.tolist(), data.problems[0][-48:]
+    ([[5.0, 5.0, 25.0, 25.0]], 'boxes.csv, line 3: the box has no area: left out')
+
+    Reference:
+        dlib's `imglab` format, http://dlib.net; Everingham et al., *The PASCAL Visual Object
+        Classes Challenge* (2010); https://cocodataset.org/#format-data.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise ValueError(f"There is no file or folder {str(source)!r}. (Looked in {Path.cwd()}.)")
+    written, problems = read_annotations(path, class_name=class_name)
+    named = {box.class_name for image in written for box in image.boxes}
+    names = tuple(sorted(named) if class_names is None else class_names)
+    images = []
+    for entry in written:
+        image = _checked(entry, names, problems)
+        if image is not None:
+            images.append(image)
+    if not images:
+        reasons = "; ".join(problems[:3]) or "it names none"
+        raise ValueError(f"No picture of {source} can be used: {reasons}")
+    data = DetectionData(tuple(images), names or (class_name,), tuple(problems))
+    if verbose:
+        print(f"load: {data}")
+    return data
+
+
+def _checked(
+    entry: WrittenImage, names: tuple[str, ...], problems: list[str]
+) -> AnnotatedImage | None:
+    """Return a picture with the boxes that can be used; say what was wrong with the others."""
+
+    def where(line: int, part: str) -> str:
+        return f"{entry.file}, line {line_of(entry.file, line, part)}"
+
+    header = inspect(entry.path)
+    if header.problem is not None:
+        problems.append(f"{where(entry.line, 'images')}: {entry.path}: {header.problem}")
+        return None
+    width, height = header.width, header.height
+    said = (entry.width or width, entry.height or height)
+    if said != (width, height):
+        turned = " (turned upright by its EXIF)" if said == (height, width) else ""
+        problems.append(
+            f"{where(entry.line, 'images')}: it says {entry.path} has {said[0]} x {said[1]} pixels,"
+            f" but it has {width} x {height}{turned}: picture left out"
+        )
+        return None
+    boxes, labels, ignored = [], [], []
+    for box in entry.boxes:
+        edges, problem = _mended(box, width, height)
+        if problem is None and box.class_name not in names:
+            edges, problem = None, f"there is no class {box.class_name!r}: left out"
+        if problem is not None:
+            problems.append(f"{where(box.line, 'annotations')}: {problem}")
+        if edges is not None:
+            boxes.append(edges)
+            labels.append(names.index(box.class_name))
+            ignored.append(box.ignored)
+    return AnnotatedImage(
+        entry.path, np.array(boxes), np.array(labels), width, height, np.array(ignored, bool)
+    )
+
+
+def _mended(
+    box: WrittenBox, width: int, height: int
+) -> tuple[tuple[float, float, float, float] | None, str | None]:
+    """Return a box's edges inside the picture, if there are any, and what was wrong with it."""
+    left, top, right, bottom = box.edges
+    if left == right or top == bottom:
+        return None, "the box has no area: left out"
+    problem = None
+    if left > right or top > bottom:
+        left, right = sorted((left, right))
+        top, bottom = sorted((top, bottom))
+        problem = "the box's corners are swapped: put in order"
+    cut = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
+    if cut[0] >= cut[2] or cut[1] >= cut[3]:
+        return None, f"the box lies outside the picture of {width} x {height} pixels: left out"
+    # Tools disagree on whether the first pixel is 0 or 1: a pixel over the edge says nothing.
+    if max(cut[0] - left, cut[1] - top, right - cut[2], bottom - cut[3]) > 1:
+        problem = f"the box sticks out of the picture of {width} x {height} pixels: cut"
+    return cut, problem

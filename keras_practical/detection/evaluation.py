@@ -1,0 +1,264 @@
+"""How good a detector is on annotated pictures: average precision, by COCO's own program.
+
+Reached as `keras_practical.detection.evaluate`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_practical.detection.annotations import DetectionData
+from keras_practical.detection.inference import Detections, detect
+from keras_practical.utils.checks import check_between
+from keras_practical.utils.progress import track
+
+__all__ = ["DetectionEvaluation", "evaluate", "evaluate_detections"]
+
+# Boxes with hardly a score are part of a precision-recall curve too.
+_LOWEST_SCORE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionEvaluation:
+    """How good a detector is; prints as text.
+
+    Average precision is the mean precision over all recalls, in [0, 1]; the mean over the classes
+    that have objects. A box is right if its intersection over union with an object's is at least so
+    much, and no surer box was right about the same object.
+
+    Attributes:
+        average_precision_50: At an intersection over union of .5.
+        average_precision: COCO's: mean over .5, .55, … .95.
+        class_average_precision_50: For each class, as `average_precision_50`; `nan` for a class
+            without objects.
+        threshold: The score from which a box counts as reported in the three numbers below.
+        found: Number of objects found at the threshold, at an intersection over union of .5.
+        missed: Number of objects not found.
+        false_alarms: Number of boxes that are none.
+        class_names: One name a class.
+        recalls: float64 of shape `(101,)`: 0, .01, … 1.
+        precisions: float64 of shape `(classes, 101)`: the precision at each recall at an
+            intersection over union of .5, `nan` for a class without objects.
+        detections: What was found on each picture, in order.
+
+    Example:
+
+    >>> truth = DetectionData((), ("cat",))
+    >>> evaluate_detections([], truth).found
+    0
+    """
+
+    average_precision_50: float
+    average_precision: float
+    class_average_precision_50: tuple[float, ...]
+    threshold: float
+    found: int
+    missed: int
+    false_alarms: int
+    class_names: tuple[str, ...]
+    recalls: np.ndarray = field(repr=False, compare=False)
+    precisions: np.ndarray = field(repr=False, compare=False)
+    detections: tuple[Detections, ...] = field(repr=False, compare=False)
+
+    def __str__(self) -> str:
+        lines = [
+            f"average precision {self.average_precision_50:.3f} at IoU .5, "
+            f"{self.average_precision:.3f} at .5 to .95",
+            f"from score {self.threshold:g}: {self.found} of {self.found + self.missed} objects "
+            f"found, {self.false_alarms} false alarm{'s' * (self.false_alarms != 1)}",
+        ]
+        if len(self.class_names) > 1:
+            width = max(len(name) for name in self.class_names)
+            lines += [
+                f"{name:<{width}}  {value:.3f}"
+                if value == value
+                else f"{name:<{width}}  no objects"
+                for name, value in zip(
+                    self.class_names, self.class_average_precision_50, strict=True
+                )
+            ]
+        return "\n".join(lines)
+
+
+def evaluate(
+    model: keras.Model,
+    data: DetectionData,
+    *,
+    threshold: float = 0.4,
+    verbose: bool = True,
+    **options: Any,
+) -> DetectionEvaluation:
+    """Measure a detector on annotated pictures that it hasn't seen.
+
+    Use it on held-out pictures: average precision says how well right boxes can be told from wrong
+    ones by their scores, at any threshold; the counts, how it does at yours.
+
+    Args:
+        model: A trained detector.
+        data: From `load`, with the model's classes.
+        threshold: The score from which the counts take a box as reported, in [0, 1].
+        verbose: Whether to show a progress bar.
+        **options: As in `detect`: `overlap`, `smallest_pixels`, …
+
+    Returns:
+        A `DetectionEvaluation`; print it.
+
+    Raises:
+        ValueError: As in `detect`, or the data has other classes.
+
+    Example:
+
+    >>> from keras_practical.detection.annotations import AnnotatedImage
+    >>> from keras_practical.detection.model import build
+    >>> boxes = np.array([[8, 8, 40, 40]] * 8)
+    >>> truth = AnnotatedImage(np.zeros((64, 64, 3)), boxes, np.zeros(8), 64, 64)
+    >>> network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 3, 8)])
+    >>> data = DetectionData((truth,) * 3, ("cat",))
+    >>> model = build(network, data, object_pixels=16, seed=0, verbose=False)
+    >>> evaluate(model, data).missed
+    24
+
+    Reference:
+        pycocotools, https://github.com/ppwwyyxx/cocoapi.
+    """
+    images = track(data.images, "Detecting", len(data), show=verbose)
+    found = [
+        detect(model, image.source, threshold=_LOWEST_SCORE, verbose=False, **options)
+        for image in images
+    ]
+    return evaluate_detections(found, data, threshold=threshold)
+
+
+def evaluate_detections(
+    detections: Sequence[Detections], data: DetectionData, *, threshold: float = 0.4
+) -> DetectionEvaluation:
+    """Measure boxes that were found before, by any detector, as `evaluate` does.
+
+    Args:
+        detections: What was found on each picture of the data, in order.
+        data: From `load`.
+        threshold: As in `evaluate`.
+
+    Returns:
+        A `DetectionEvaluation`.
+
+    Raises:
+        ValueError: There isn't one entry a picture, or the classes differ.
+
+    Example:
+
+    >>> from keras_practical.detection.annotations import AnnotatedImage
+    >>> box = np.array([[10.0, 10, 30, 30]])
+    >>> truth = DetectionData((AnnotatedImage("a.jpg", box, [0], 40, 40),), ("cat",))
+    >>> found = Detections(box, np.array([0.9]), np.array([0]), ("cat",))
+    >>> print(evaluate_detections([found], truth))
+    average precision 1.000 at IoU .5, 1.000 at .5 to .95
+    from score 0.4: 1 of 1 objects found, 0 false alarms
+
+    Reference:
+        Lin et al., *Microsoft COCO* (2014), arXiv 1405.0312.
+    """
+    check_between("threshold", threshold, 0.0, 1.0)
+    if len(detections) != len(data):
+        raise ValueError(
+            f"`detections` must have one entry a picture. Received: {len(detections)} for "
+            f"{len(data)} pictures"
+        )
+    for found in detections:
+        if tuple(found.class_names) != tuple(data.class_names):
+            raise ValueError(
+                "`data` must have the detector's classes, in order: pass class_names= to `load`. "
+                f"Received: {', '.join(data.class_names)}; the detector has "
+                f"{', '.join(found.class_names)}"
+            )
+    precisions, outcomes = _by_coco(detections, data, threshold)
+    known = ~np.isnan(precisions).all(axis=(0, 1))
+    by_class = np.full(len(data.class_names), np.nan)
+    by_class[known] = precisions[0][:, known].mean(0)
+    return DetectionEvaluation(
+        average_precision_50=float(by_class[known].mean()) if known.any() else float("nan"),
+        average_precision=float(precisions[..., known].mean()) if known.any() else float("nan"),
+        class_average_precision_50=tuple(by_class.tolist()),
+        threshold=threshold,
+        found=outcomes[0],
+        missed=outcomes[1],
+        false_alarms=outcomes[2],
+        class_names=tuple(data.class_names),
+        recalls=np.linspace(0.0, 1.0, 101),
+        precisions=precisions[0].T,
+        detections=tuple(detections),
+    )
+
+
+def _by_coco(
+    detections: Sequence[Detections], data: DetectionData, threshold: float
+) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Return precisions `(overlaps, recalls, classes)`, and hits, misses and false alarms."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    images = [{"id": number} for number in range(len(data))]
+    categories = [{"id": number} for number in range(len(data.class_names))]
+    truth = [
+        _entry(place, label, box) | {"iscrowd": int(ignored), "ignore": int(ignored)}
+        for place, image in enumerate(data)
+        for box, label, ignored in zip(image.boxes, image.labels, image.ignored, strict=True)
+    ]
+    answers = [
+        _entry(place, label, box) | {"score": float(score)}
+        for place, found in enumerate(detections)
+        for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True)
+    ]
+    if not data.images:
+        return np.full((10, 101, len(categories)), np.nan), (0, 0, 0)
+    # It talks about each of its steps.
+    with contextlib.redirect_stdout(io.StringIO()):
+        sets = []
+        for entries in (truth, answers):
+            # Numbers from 1: it takes 0 for "matched nothing".
+            numbered = [entry | {"id": number} for number, entry in enumerate(entries, 1)]
+            coco = COCO()
+            coco.dataset = {"images": images, "categories": categories, "annotations": numbered}
+            coco.createIndex()
+            sets.append(coco)
+        judge = COCOeval(*sets, "bbox")
+        judge.evaluate()
+        judge.accumulate()
+    # Axes: overlap, recall, class, area (all), most boxes a picture (100).
+    # It adds a hair to what it divides by: rounding makes a whole of 1 - 2e-16.
+    precisions = judge.eval["precision"][:, :, :, 0, -1].round(12)
+    return np.where(precisions < 0, np.nan, precisions), _outcomes(judge, threshold)
+
+
+def _entry(place: int, label: int, box: np.ndarray) -> dict[str, Any]:
+    left, top, right, bottom = (float(edge) for edge in box)
+    width, height = right - left, bottom - top
+    return {
+        "image_id": place,
+        "category_id": int(label),
+        "bbox": [left, top, width, height],
+        "area": width * height,
+    }
+
+
+def _outcomes(judge: Any, threshold: float) -> tuple[int, int, int]:
+    """Count hits, misses and false alarms at an overlap of .5 among boxes of at least a score."""
+    hits = false_alarms = objects = 0
+    everything = judge.params.areaRng[0]
+    for entry in judge.evalImgs:
+        if entry is None or entry["aRng"] != everything:
+            continue
+        shown = np.array(entry["dtScores"]) >= threshold
+        counts = shown & ~np.asarray(entry["dtIgnore"][0], bool)
+        right = np.asarray(entry["dtMatches"][0]) > 0
+        hits += int((counts & right).sum())
+        false_alarms += int((counts & ~right).sum())
+        objects += int((~np.asarray(entry["gtIgnore"], bool)).sum())
+    return hits, objects - hits, false_alarms

@@ -1,0 +1,194 @@
+"""Whether one model is really better than another, as far as so many pictures can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
+from keras_practical.evaluation.prediction import predict_side_by_side
+from keras_practical.utils.intervals import mean_interval
+
+__all__ = ["Comparison", "compare"]
+
+_DRAWS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two models judged by the same examples; prints as text.
+
+    Attributes:
+        names: What the models are called.
+        accuracies: Their accuracies, in [0, 1].
+        difference: The second's accuracy minus the first's.
+        difference_interval: Bounds of the true difference, with 95 % confidence.
+        only_first_right: Number of examples that only the first model gets right.
+        only_second_right: Number of examples that only the second model gets right.
+        p_value: How often chance alone would part the models at least so far (McNemar's exact
+            test); below 0.05 the difference counts as real.
+        loss_difference: The second's log-loss minus the first's, in nats.
+        loss_difference_interval: Its bounds.
+        n: Number of examples.
+
+    Example:
+
+    >>> right, wrong = np.array([[0.9, 0.1]] * 20), np.array([[0.4, 0.6]] * 20)
+    >>> labels = np.zeros(20, int)
+    >>> worse, better = evaluate_predictions(wrong, labels), evaluate_predictions(right, labels)
+    >>> compare(worse, better, names=("old", "new")).only_second_right
+    20
+    """
+
+    names: tuple[str, str]
+    accuracies: tuple[float, float]
+    difference: float
+    difference_interval: tuple[float, float]
+    only_first_right: int
+    only_second_right: int
+    p_value: float
+    loss_difference: float
+    loss_difference_interval: tuple[float, float]
+    n: int
+
+    @property
+    def real(self) -> bool:
+        """Whether the difference in accuracy is more than chance would bring, at 5 %."""
+        return self.p_value < 0.05
+
+    def __str__(self) -> str:
+        first, second = self.names
+        low, high = (100 * bound for bound in self.difference_interval)
+        loss_low, loss_high = self.loss_difference_interval
+        lines = [
+            f"{first} {100 * self.accuracies[0]:.1f} %, {second} {100 * self.accuracies[1]:.1f} % "
+            f"of the same {self.n:,} examples: {100 * self.difference:+.1f} points (95 % interval "
+            f"{low:+.1f} to {high:+.1f})",
+            f"only {first} is right on {self.only_first_right}, only {second} on "
+            f"{self.only_second_right} (McNemar's exact test: p = {self.p_value:.2g})",
+            f"log-loss {self.loss_difference:+.4f} ({loss_low:+.4f} to {loss_high:+.4f})",
+            self._verdict(),
+        ]
+        return "\n".join(lines)
+
+    def _verdict(self) -> str:
+        first, second = self.names
+        if self.real:
+            better = second if self.difference > 0 else first
+            return f"{better} is really better: so far apart, chance is a poor explanation."
+        split = self.only_first_right + self.only_second_right
+        if not split:
+            return f"They are right on the same examples: nothing tells {second} from {first}."
+        text = f"These {self.n:,} examples can't tell which is better"
+        if self.difference:
+            # As many as at which the same shares would be 1.96 + 0.84 standard errors apart.
+            share = split / self.n
+            needed = round((2.8**2 * share) / self.difference**2)
+            text += (
+                f"; if the difference is what it seems, some {max(needed, self.n + 1):,} could, "
+                "four times out of five"
+            )
+        return f"{text}."
+
+
+def compare(
+    model_a: keras.Model | Evaluation,
+    model_b: keras.Model | Evaluation,
+    data: Any = None,
+    *,
+    names: Sequence[str] = ("A", "B"),
+    from_logits: bool = False,
+    batch_size: int = 32,
+    seed: int = 0,
+    verbose: bool = True,
+) -> Comparison:
+    """Compare two classifiers on the same examples, and say whether the difference is real.
+
+    Use it before believing that a change has helped. Two intervals that overlap don't settle it:
+    what both models get right or wrong tells nothing, and the few examples on which they part tell
+    more than either accuracy. It has no equivalent in plain Keras.
+
+    Args:
+        model_a: A classifier, or what `evaluate` found of it.
+        model_b: Another.
+        data: As in `evaluate`; each batch goes through both models. Not with two `Evaluation`s,
+            which must be of the same examples in the same order.
+        names: What to call the models.
+        from_logits: As in `evaluate`.
+        batch_size: As in `evaluate`.
+        seed: Decides what the intervals draw.
+        verbose: Whether to show a progress bar.
+
+    Returns:
+        A `Comparison`; print it.
+
+    Raises:
+        ValueError: The two are not of the same examples, or no data are given.
+
+    Example:
+
+    >>> labels = np.tile([0, 1], 50)
+    >>> good = np.eye(2)[labels] * 0.8 + 0.1
+    >>> poor = good.copy()
+    >>> poor[:12] = poor[:12, ::-1]
+    >>> found = compare(evaluate_predictions(poor, labels), evaluate_predictions(good, labels))
+    >>> found.real, round(found.difference, 2)
+    (True, 0.12)
+
+    Reference:
+        McNemar (1947); Dietterich, *Approximate Statistical Tests for Comparing Supervised
+        Classification Learning Algorithms* (1998).
+    """
+    if len(names) != 2:
+        raise ValueError(f"`names` must be two. Received: {list(names)}")
+    first, second = model_a, model_b
+    if not (isinstance(first, Evaluation) and isinstance(second, Evaluation)):
+        if data is None or isinstance(first, Evaluation) or isinstance(second, Evaluation):
+            raise ValueError("Give two models and `data`, or two results of `evaluate`.")
+        found, labels = predict_side_by_side(
+            (first, second), data, from_logits=from_logits, batch_size=batch_size, verbose=verbose
+        )
+        first, second = (evaluate_predictions(p, labels, seed=seed) for p in found)
+    if not np.array_equal(first.labels, second.labels) or first.labels.ndim != 1:
+        raise ValueError(
+            "The two results must be of the same examples, in the same order, one label each. "
+            f"Received: labels of shapes {first.labels.shape} and {second.labels.shape}"
+        )
+    from scipy.stats import binomtest
+
+    labels = first.labels
+    rights = [result.probabilities.argmax(1) == labels for result in (first, second)]
+    only_first = int((rights[0] & ~rights[1]).sum())
+    only_second = int((rights[1] & ~rights[0]).sum())
+    split = only_first + only_second
+    n = len(labels)
+    losses = [
+        -np.log(np.clip(r.probabilities[np.arange(n), labels], keras.config.epsilon(), 1))
+        for r in (first, second)
+    ]
+    return Comparison(
+        names=(str(names[0]), str(names[1])),
+        accuracies=(first.accuracy, second.accuracy),
+        difference=(only_second - only_first) / n,
+        difference_interval=_difference_interval(only_first, only_second, n, seed),
+        only_first_right=only_first,
+        only_second_right=only_second,
+        p_value=float(binomtest(only_first, split).pvalue) if split else 1.0,
+        loss_difference=float(np.mean(losses[1] - losses[0])),
+        loss_difference_interval=mean_interval(losses[1] - losses[0], seed=seed),
+        n=n,
+    )
+
+
+def _difference_interval(
+    only_first: int, only_second: int, n: int, seed: int
+) -> tuple[float, float]:
+    """Return bounds of the difference from the paired counts, smoothed as in `intervals`."""
+    counts = np.array([only_first, only_second, n - only_first - only_second]) + 0.5
+    draws = np.random.default_rng(seed).dirichlet(counts, _DRAWS)
+    low, high = np.quantile(draws[:, 1] - draws[:, 0], [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,305 @@
+"""Predictions with their labels, in order, from one view of each picture or from several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_practical.data.batches import batches_of, pad
+from keras_practical.utils.checks import as_layers, check_between, check_choice, check_count
+from keras_practical.utils.progress import track
+
+__all__ = ["predict_side_by_side", "predict_with_labels", "predict_with_tta"]
+
+
+def predict_with_labels(
+    model: keras.Model,
+    data: Any,
+    *,
+    multi_label: bool = False,
+    from_logits: bool = False,
+    batch_size: int = 32,
+    verbose: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict a data set and keep its labels beside the predictions, in order, in one pass.
+
+    Use it to look at single examples. In plain Keras, `model.predict` drops the labels, and
+    a second pass over a shuffled data set brings them in another order.
+
+    Args:
+        model: As in `evaluate`.
+        data: As in `evaluate`.
+        multi_label: As in `evaluate`.
+        from_logits: As in `evaluate`.
+        batch_size: As in `evaluate`.
+        verbose: As in `evaluate`.
+
+    Returns:
+        Probabilities, float64 of shape `(n, classes)`, and integer labels of shape `(n,)`; with
+        `multi_label`, labels of shape `(n, classes)`.
+
+    Raises:
+        ValueError: As in `evaluate`.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])
+    >>> probabilities, labels = predict_with_labels(model, (np.zeros((1, 2)), [1]))
+    >>> probabilities.tolist(), labels.tolist()
+    ([[0.5, 0.5]], [1])
+    """
+
+    def predict(batch: Any) -> np.ndarray:
+        return _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
+
+    return _predict_batches(predict, data, batch_size, verbose, multi_label)
+
+
+def predict_side_by_side(
+    models: Sequence[keras.Model],
+    data: Any,
+    *,
+    from_logits: bool = False,
+    batch_size: int = 32,
+    verbose: bool = True,
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Predict with several models in one pass, so that also shuffled data line up.
+
+    Args:
+        models: Classifiers for the same classes.
+        data: As in `evaluate`.
+        from_logits: As in `evaluate`.
+        batch_size: As in `evaluate`.
+        verbose: As in `evaluate`.
+
+    Returns:
+        A list of each model's probabilities, as `predict_with_labels` gives them, and the labels.
+
+    Raises:
+        ValueError: As in `evaluate`, or the models have different numbers of classes.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])
+    >>> found, labels = predict_side_by_side([model, model], (np.zeros((1, 2)), [1]))
+    >>> [probabilities.tolist() for probabilities in found]
+    [[[0.5, 0.5]], [[0.5, 0.5]]]
+    """
+
+    def predict(batch: Any) -> np.ndarray:
+        found = [
+            _probabilities(model.predict_on_batch(batch), from_logits, False) for model in models
+        ]
+        if len({part.shape for part in found}) > 1:
+            raise ValueError(
+                "The models must tell the same classes apart. Received: "
+                f"{', '.join(str(part.shape[1]) for part in found)} classes"
+            )
+        return np.stack(found, axis=1)
+
+    stacked, labels = _predict_batches(predict, data, batch_size, verbose, False)
+    return list(stacked.transpose(1, 0, 2)), labels
+
+
+def predict_with_tta(
+    model: keras.Model,
+    data: Any,
+    augmentation: Any,
+    *,
+    n: int = 4,
+    beta: float | None = 0.25,
+    return_labels: bool = False,
+    multi_label: bool = False,
+    from_logits: bool = False,
+    batch_size: int = 32,
+    verbose: bool = True,
+) -> Any:
+    """Predict each picture by several views of it (test-time augmentation).
+
+    Use it for the last few tenths of a per cent: the errors of the views differ, and their mean
+    has fewer. It costs as many passes as there are views. In plain Keras one calls the
+    augmentation and `predict` by hand and averages.
+
+    Args:
+        model: As in `evaluate`, from pictures of shape `(batch, height, width, channels)`.
+        data: As in `evaluate`.
+        augmentation: `"flip"`: the picture and its mirror image. `"ten_crop"`: corners and middle,
+            seven eighths of each side, and their mirror images. Or a Keras layer, or a list of
+            them, best those that the model was trained with: `n` random views.
+        n: Number of random views, >= 1.
+        beta: Weight of the picture itself against the mean of its random views, in [0, 1]; `None`
+            counts all equally. The fixed views of `"flip"` and `"ten_crop"` always count equally.
+        return_labels: Whether to return the labels too, as `predict_with_labels` does.
+        multi_label: As in `evaluate`.
+        from_logits: As in `evaluate`.
+        batch_size: As in `evaluate`.
+        verbose: As in `evaluate`.
+
+    Returns:
+        Probabilities, float64 of shape `(n, classes)`, in the order of the data; with
+        `return_labels`, a pair of them and integer labels of shape `(n,)`.
+
+    Raises:
+        ValueError: As in `evaluate`, or an argument is outside its range.
+
+    Example:
+
+    >>> inputs = keras.Input((2, 2, 1))
+    >>> model = keras.Model(inputs, keras.layers.Softmax()(inputs[:, 0, :, 0]))
+    >>> image = np.array([[[[2.0], [0.0]], [[0.0], [0.0]]]])
+    >>> predict_with_tta(model, (image, [0]), "flip", verbose=False).round(3).tolist()
+    [[0.5, 0.5]]
+
+    Reference:
+        fastai's `Learner.tta`, whose `n` and `beta` these are; ten crops: Krizhevsky et al. (2012).
+    """
+    check_count("n", n)
+    if beta is not None:
+        check_between("beta", beta, 0.0, 1.0)
+    fixed = isinstance(augmentation, str)
+    if fixed:
+        check_choice("augmentation", augmentation, _FIXED_VIEWS)
+    layers = as_layers(augmentation)
+
+    def predict(batch: Any) -> np.ndarray:
+        if not isinstance(batch, np.ndarray) or batch.ndim != 4:
+            raise ValueError(
+                "Test-time augmentation needs pictures of shape (batch, height, width, channels). "
+                f"Received: {getattr(batch, 'shape', type(batch).__name__)}"
+            )
+        views = _FIXED_VIEWS[augmentation](batch) if fixed else _random_views(batch, layers, n)
+        found = [
+            _probabilities(model.predict_on_batch(view), from_logits, multi_label) for view in views
+        ]
+        if fixed:
+            return np.mean(found, axis=0)
+        plain = _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
+        weight = 1.0 / (n + 1) if beta is None else beta
+        return weight * plain + (1.0 - weight) * np.mean(found, axis=0)
+
+    probabilities, labels = _predict_batches(predict, data, batch_size, verbose, multi_label)
+    return (probabilities, labels) if return_labels else probabilities
+
+
+def _random_views(batch: np.ndarray, layers: Sequence[Any], n: int) -> Iterator[np.ndarray]:
+    for _ in range(n):
+        view: Any = batch
+        for layer in layers:
+            view = layer(view, training=True)
+        yield np.asarray(view)
+
+
+def _flipped(batch: np.ndarray) -> list[np.ndarray]:
+    return [batch, batch[:, :, ::-1]]
+
+
+def _ten_crops(batch: np.ndarray) -> Iterator[np.ndarray]:
+    height, width = batch.shape[1:3]
+    crop_height, crop_width = max(1, height * 7 // 8), max(1, width * 7 // 8)
+    down, right = height - crop_height, width - crop_width
+    for top, left in ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)):
+        crop = batch[:, top : top + crop_height, left : left + crop_width].astype("float32")
+        resized = ops.image.resize(crop, (height, width), data_format="channels_last")
+        yield from _flipped(np.asarray(resized))
+
+
+_FIXED_VIEWS = {"flip": _flipped, "ten_crop": _ten_crops}
+
+
+def _predict_batches(
+    predict: Callable[[Any], np.ndarray],
+    data: Any,
+    batch_size: int,
+    verbose: bool,
+    multi_label: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    check_count("batch_size", batch_size)
+    outputs, labels = [], []
+    full = 0
+    batches, count = batches_of(data, batch_size)
+    for batch, batch_labels in track(batches, "Predicting", count, show=verbose):
+        size = len(batch_labels)
+        full = max(full, size)
+        outputs.append(predict(pad(batch, full))[:size])
+        labels.append(np.asarray(batch_labels))
+    if not outputs:
+        raise ValueError("`data` has no examples.")
+    probabilities = np.concatenate(outputs)
+    joined = np.concatenate(labels)
+    if multi_label:
+        return probabilities, _binary_labels(joined, probabilities.shape)
+    return probabilities, _integer_labels(joined, probabilities.shape[-1])
+
+
+def _probabilities(outputs: Any, from_logits: bool, multi_label: bool) -> np.ndarray:
+    """Return outputs as probabilities, float64 of shape `(n, classes)`."""
+    outputs = np.asarray(outputs).astype("float64")
+    if multi_label:
+        return _independent_probabilities(outputs, from_logits)
+    outputs = outputs.reshape(len(outputs), -1) if outputs.ndim == 1 else outputs
+    if outputs.ndim != 2:
+        raise ValueError(
+            "The model must give one row of class probabilities for each example. "
+            f"Received: outputs of shape {outputs.shape}"
+        )
+    if outputs.shape[1] == 1:
+        positive = 1.0 / (1.0 + np.exp(-outputs)) if from_logits else outputs
+        outputs = np.concatenate([1.0 - positive, positive], axis=1)
+    elif from_logits:
+        outputs = np.exp(outputs - outputs.max(1, keepdims=True))
+        outputs = outputs / outputs.sum(1, keepdims=True)
+    sums = outputs.sum(1)
+    if not (np.all(outputs >= -1e-6) and np.allclose(sums, 1.0, atol=0.02)):
+        worst = sums[np.argmax(np.abs(sums - 1.0))]
+        raise ValueError(
+            "The model's outputs are not probabilities: they range from "
+            f"{outputs.min():.3g} to {outputs.max():.3g}, and a row sums to {worst:.3g}. Pass "
+            "from_logits=True if the model gives logits."
+        )
+    return outputs
+
+
+def _independent_probabilities(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
+    """Return outputs as a probability of each label by itself."""
+    outputs = outputs.reshape(len(outputs), -1)
+    if from_logits:
+        outputs = 1.0 / (1.0 + np.exp(-outputs))
+    if not np.all((outputs >= -1e-6) & (outputs <= 1 + 1e-6)):
+        raise ValueError(
+            "The model's outputs are not probabilities: they range from "
+            f"{outputs.min():.3g} to {outputs.max():.3g}. Pass from_logits=True if the model gives "
+            "logits."
+        )
+    return outputs
+
+
+def _binary_labels(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return labels of 0 and 1, one column a class."""
+    labels = labels.reshape(len(labels), -1)
+    if labels.shape != shape or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            f"With multi_label, labels must be 0 or 1 and of shape {shape}, as the outputs. "
+            f"Received: {np.unique(labels)[:5].tolist()} of shape {labels.shape}"
+        )
+    return labels.astype("int64")
+
+
+def _integer_labels(labels: np.ndarray, class_count: int) -> np.ndarray:
+    """Return labels as integers of shape `(n,)`, from integers or one-hot rows."""
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        if labels.shape[1] != class_count:
+            raise ValueError(
+                f"One-hot labels have {labels.shape[1]} columns, the model {class_count} classes."
+            )
+        return labels.argmax(1)
+    flat = labels.reshape(-1).astype("int64")
+    if flat.min() < 0 or flat.max() >= class_count:
+        raise ValueError(
+            f"Labels must be from 0 to {class_count - 1} for a model of {class_count} classes. "
+            f"Received: labels from {flat.min()} to {flat.max()}"
+        )
+    return flat

@@ -1,0 +1,147 @@
+"""How alike two thumbnails are, once one is laid onto the other, and how alike any two are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from keras_practical.utils.progress import track
+
+_CHANCE_PAIRS = 500
+_FEWEST_FOR_CHANCE = 20
+# Chosen on the first half of scikit-learn's digits, enlarged to 28 and 64 pixels.
+_DEVIATIONS = 10
+_MOST_NEEDED = 0.995
+_NEIGHBOURS = 20
+_BLOCK = 128
+# Of 64 pixels: a picture of 32 has half the detail.
+_FULL_DETAIL_PIXELS = 32
+
+
+def aligned_similarity(
+    whole: np.ndarray, piece: np.ndarray, window: tuple[int, int, int], side: int
+) -> float:
+    """Return how well the details correlate where `piece`, laid onto `whole`, covers it.
+
+    `window` is `(top, left, length)`: where to look for the piece first. `side` is the shorter one
+    of the smaller picture: what is finer than its pixels is left out. -1 if they can't be aligned.
+    """
+    import cv2
+
+    top, left, length = window
+    scale = length / len(whole)
+    start = np.array([[scale, 0, left], [0, scale, top]], "float32")
+    first, second = whole.astype("float32"), np.ascontiguousarray(piece, "float32")
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
+    try:
+        _, found = cv2.findTransformECC(second, first, start, cv2.MOTION_AFFINE, stop, None, 5)
+    # What can't be aligned isn't the same picture.
+    except cv2.error:
+        return -1.0
+    laid = _warped(first, found)
+    covered = _warped(np.ones_like(first), found) > 0.99
+    # Codecs and interpolation spoil the edge.
+    covered[[0, 1, -2, -1]] = covered[:, [0, 1, -2, -1]] = False
+    if covered.sum() < covered.size / 2:
+        return -1.0
+    laid, second = _equally_bright(laid, second, covered)
+    return correlation(_detail(laid, side)[covered], _detail(second, side)[covered])
+
+
+def needed_by_chance(pictures: np.ndarray, sides: Sequence[int] | np.ndarray) -> float:
+    """Return the similarity that pictures of a set need to be alike by more than chance.
+
+    Photos have so much detail that any two correlate by 0 ± 0.06. Digits, scans, or photos in one
+    frame do so by 0.2 or 0.6, ± 0.2. What is needed lies ten deviations above the median of random
+    pairs, by Fisher's z, but never above 0.995; -1 for a set too small to say.
+
+    The deviation is measured from the median down to the lowest quarter: of a few photos with many
+    copies each, or of the frames of some videos, nearly half of all pairs may be alike.
+    """
+    if len(pictures) < _FEWEST_FOR_CHANCE:
+        return -1.0
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, len(pictures), _CHANCE_PAIRS)
+    other = (first + rng.integers(1, len(pictures), _CHANCE_PAIRS)) % len(pictures)
+    by_pair = []
+    for pair in zip(first, other, strict=True):
+        side = int(min(sides[place] for place in pair))
+        details = (_detail(pictures[place].astype("float32"), side) for place in pair)
+        by_pair.append(correlation(*details))
+    low, median = np.arctanh(np.clip(np.quantile(by_pair, [0.25, 0.5]), -0.999, 0.999))
+    deviation = (median - low) / 0.6745
+    return min(float(np.tanh(median + _DEVIATIONS * deviation)), _MOST_NEEDED)
+
+
+def usual_distances(
+    pictures: np.ndarray, sides: Sequence[int] | np.ndarray, places: Sequence[int], *, verbose: bool
+) -> dict[int, float]:
+    """Return how far each of these places is from the pictures that look most like it.
+
+    That is 1 less the median correlation with 20 neighbours in the set, aligned: small for the
+    digit one, of which there are many.
+    """
+    shapes = np.stack([_shape(picture) for picture in pictures])
+
+    def distance(place: int) -> float:
+        nearest_first = np.argsort(-(shapes @ shapes[place]))
+        neighbours = nearest_first[nearest_first != place][:_NEIGHBOURS].tolist()
+        whole = (0, 0, len(pictures[place]))
+        similarities = [
+            aligned_similarity(
+                pictures[other], pictures[place], whole, int(min(sides[other], sides[place]))
+            )
+            for other in neighbours
+        ]
+        return 1 - float(np.median(similarities))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = track(pool.map(distance, places), "Looking around", len(places), show=verbose)
+        return dict(zip(places, found, strict=True))
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the correlation of two arrays' values, 0 if one of them is constant."""
+    first, second = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    return float((first * second).sum()) / scale if scale else 0.0
+
+
+def _warped(picture: np.ndarray, transform: Any) -> np.ndarray:
+    import cv2
+
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, transform, picture.shape[::-1], flags=flags)
+
+
+def _equally_bright(
+    first: np.ndarray, second: np.ndarray, covered: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the darker picture the brighter one's tones: those that were cut off at white, too."""
+    tones, others = (np.sort(picture[covered]) for picture in (first, second))
+    if tones.mean() < others.mean():
+        return np.interp(first, tones, others).astype("float32"), second
+    return first, np.interp(second, others, tones).astype("float32")
+
+
+def _shape(picture: np.ndarray) -> np.ndarray:
+    """Return what is neither fine nor coarse as a vector of mean 0 and length 1."""
+    import cv2
+
+    fine, coarse = (cv2.GaussianBlur(picture.astype("float32"), (0, 0), s) for s in (2, 12))
+    row = (fine - coarse)[::2, ::2].ravel()
+    row -= row.mean()
+    return row / max(float(np.linalg.norm(row)), 1e-6)
+
+
+def _detail(picture: np.ndarray, side: int) -> np.ndarray:
+    """Keep what is neither finer than a picture of this size can show nor coarse."""
+    import cv2
+
+    finest = max(1.0, _FULL_DETAIL_PIXELS / side)
+    blurred = [cv2.GaussianBlur(picture, (0, 0), sigma) for sigma in (finest, 3 * finest)]
+    return blurred[0] - blurred[1]

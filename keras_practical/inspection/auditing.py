@@ -1,0 +1,199 @@
+"""`audit`: what is wrong with a data set, before anything is trained on it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_practical.data.features import Embeddings
+from keras_practical.data.image_set import PictureFinder
+from keras_practical.data.index import ImageIndex
+from keras_practical.data.loading import ImageData, index_of
+from keras_practical.data.reading import Header
+from keras_practical.data.sources import Listing, from_csv, from_folder, listing_of
+from keras_practical.data.splitting import decide_splits
+from keras_practical.inspection.copies import SimilarPair, near_duplicates
+from keras_practical.inspection.findings import KINDS, AuditFindings
+from keras_practical.inspection.image_rules import class_findings, picture_findings
+from keras_practical.inspection.measures import PictureMeasures, measure_pictures
+from keras_practical.inspection.set_rules import copy_findings, group_findings, shortcut_findings
+from keras_practical.utils.checks import check_between, check_count
+
+__all__ = ["audit"]
+
+
+def audit(
+    source: str | Path | ImageIndex | ImageData,
+    *,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    embeddings: Embeddings | None = None,
+    verbose: bool = True,
+) -> AuditFindings:
+    """Look through a data set for what would spoil training or its results; change nothing.
+
+    Use it once, before the first model. Plain Keras has nothing like it: its loader stops at the
+    first broken file and sees nothing else. Every picture is decoded once; 10,000 photos
+    of 256 pixels took 33 s of processor time.
+
+    It finds, gravest first: copies of a picture in training and validation or test (leakage: exact,
+    re-encoded, resized, trimmed, brightened or mirrored ones), copies with two labels, unreadable
+    and cut-off files, groups in file names (`patient_12_...`) that the split tears apart, trivial
+    features (size, aspect, mean colour, border colour, file format) that tell the classes apart,
+    classes with too few pictures for the split, other copies, extensions that lie, pictures turned
+    by EXIF, nearly blank, very dark, very blurred, tiny, huge or very long ones, and imbalance. The
+    thresholds and what they were chosen on are in `picture_rules`, `near_duplicates` and
+    `shortcuts`.
+
+    Args:
+        source: A folder of class folders or a CSV file, as in `load_images`; an index of files; or
+            what `load_images` returned, also of arrays and named data sets.
+        validation_fraction: As in `load_images`, where the source has no validation split: the
+            split that is judged is the one that `load_images` would make.
+        seed: As in `load_images`; also decides the shortcut test's folds.
+        columns: As in `load_images`, for a CSV file.
+        embeddings: What `embed` gave for these pictures (all or some of them): near copies whose
+            pixels leave doubts are then confirmed by what a network sees. Optional.
+        verbose: Whether to show progress and say in one line what was found.
+
+    Returns:
+        `AuditFindings`: print them, `plot` a kind of finding, `to_csv` or `to_json`, pass them to
+        `review`, and `drop` what has to go.
+
+    Raises:
+        ValueError: The source is wrong as a whole (no such folder, one class, ...), has no
+            pictures, or an argument is out of range. A broken picture never stops it.
+
+    Example:
+
+    >>> from keras_practical import load_images
+    >>> findings = audit(load_images("digits", verbose=False), verbose=False)
+    >>> findings.kinds
+    ('leakage', 'near duplicate')
+
+    Reference:
+        Barz & Denzler, *Do We Train on Test Data? Purging CIFAR of Near-Duplicates* (2020), arXiv
+        1902.00423; Kaufman et al., *Leakage in Data Mining* (2012).
+    """
+    check_between("validation_fraction", validation_fraction, 0.0, 0.9)
+    check_count("seed", seed, minimum=0)
+    started = time.perf_counter()
+    index, sources = _index_of(source, validation_fraction, seed, columns)
+    finder = PictureFinder(index, sources)
+    measures = measure_pictures(index, finder, verbose=verbose)
+    index = _with_headers(index, measures)
+    pairs = _near_duplicates(index, measures, embeddings, verbose)
+    contents = ["" if m.problem else m.content for m in measures]
+    found = (
+        *copy_findings(index, contents, pairs),
+        *picture_findings(index, measures),
+        *class_findings(index),
+        *group_findings(index),
+        *shortcut_findings(index, measures, seed=seed),
+    )
+    order = list(KINDS)
+    findings = AuditFindings(
+        tuple(sorted(found, key=lambda finding: order.index(finding.kind))),
+        index,
+        PictureFinder(index, sources),
+    )
+    if verbose:
+        kinds = ", ".join(findings.kinds) or "nothing found"
+        seconds = time.perf_counter() - started
+        print(f"audit: {len(index):,} pictures in {seconds:.1f} s: {kinds}")
+    return findings
+
+
+def _index_of(
+    source: Any, fraction: float, seed: int, columns: Mapping[str, str] | None
+) -> tuple[ImageIndex, list[Any]]:
+    """Return the index of what is to be looked at, and the pixel sources behind it, if any."""
+    if isinstance(source, ImageData):
+        parts = (source.train, source.validation, source.test)
+        return source.index, [part.source for part in parts if part is not None]
+    if isinstance(source, ImageIndex):
+        listing_of(source)  # Says what to do if the pictures aren't files.
+        return source, []
+    if not isinstance(source, str | Path):
+        raise ValueError(
+            "`source` must be a folder, a CSV file, an ImageIndex or what `load_images` returned. "
+            f"Load other data first: audit(load_images(...)). Received: {type(source).__name__}"
+        )
+    if Path(source).suffix.lower() in (".csv", ".tsv"):
+        listing = from_csv(source, columns=columns)
+    elif source in ("digits", "cats_vs_dogs") or str(source).startswith("tfds:"):
+        raise ValueError(f"Load named data first: audit(load_images({source!r}))")
+    else:
+        listing = from_folder(source)
+    listing = replace(listing, splits=_splits(listing, fraction, seed))
+    headers = [Header()] * len(listing.pictures)
+    return index_of(listing, [split or "train" for split in listing.splits], headers, None), []
+
+
+def _splits(listing: Listing, fraction: float, seed: int) -> Sequence[str]:
+    """Split as `load_images` does, except that a class of one picture is no reason to stop."""
+    counts = Counter(
+        label for label, split in zip(listing.labels, listing.splits, strict=True) if split is None
+    )
+    splits = [
+        "train" if split is None and counts[label] < 2 else split
+        for label, split in zip(listing.labels, listing.splits, strict=True)
+    ]
+    return decide_splits(replace(listing, splits=splits), fraction, seed)
+
+
+def _with_headers(index: ImageIndex, measures: Sequence[PictureMeasures]) -> ImageIndex:
+    records = (
+        replace(
+            record,
+            width=measure.width or record.width,
+            height=measure.height or record.height,
+            # Pixels in memory are upright, whatever their file said.
+            orientation=measure.orientation if measure.file_format else record.orientation,
+            problem=measure.problem,
+        )
+        for record, measure in zip(index, measures, strict=True)
+    )
+    return replace(index, records=tuple(records))
+
+
+def _near_duplicates(
+    index: ImageIndex,
+    measures: Sequence[PictureMeasures],
+    embeddings: Embeddings | None,
+    verbose: bool,
+) -> tuple[SimilarPair, ...]:
+    """Return the pairs of near duplicates, by places in the index."""
+    whole = np.array([place for place, m in enumerate(measures) if m.thumbnail is not None], int)
+    if len(whole) < 2:
+        return ()
+    features = None
+    if embeddings is not None:
+        rows = {record.name: row for row, record in enumerate(embeddings.index)}
+        features = np.zeros((len(whole), embeddings.features.shape[1]), "float32")
+        for place, picture in enumerate(whole):
+            name = index.records[picture].name
+            if name in rows:
+                features[place] = embeddings.features[rows[name]]
+        if not features.any():
+            raise ValueError(
+                "`embeddings` are of other pictures. They must come from `embed` with the data "
+                f"that are audited; there is none of {index.records[whole[0]].name!r}."
+            )
+    pairs = near_duplicates(
+        np.stack([measures[place].thumbnail for place in whole]),
+        sizes_pixels=[(measures[place].height, measures[place].width) for place in whole],
+        features=features,
+        verbose=verbose,
+    )
+    return tuple(
+        replace(pair, first=int(whole[pair.first]), second=int(whole[pair.second]))
+        for pair in pairs
+    )

@@ -1,0 +1,318 @@
+"""What an audit found: to read, to look at, to hand on, to act on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_practical.data.decisions import ReviewItem, apply_decisions, spreadsheet_cell
+from keras_practical.data.image_set import PictureFinder
+from keras_practical.data.index import ImageIndex
+from keras_practical.data.plots import show_images
+from keras_practical.utils.checks import check_choice, check_count
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["AuditFindings", "Case", "Finding"]
+
+# Every kind of finding and how grave it is, the gravest first.
+KINDS = {
+    "leakage": "error",
+    "two labels": "error",
+    "unreadable": "error",
+    "group across splits": "warning",
+    "shortcut": "warning",
+    "too few": "warning",
+    "exact duplicate": "warning",
+    "near duplicate": "warning",
+    "wrong extension": "note",
+    "EXIF-rotated": "note",
+    "nearly blank": "note",
+    "very dark": "note",
+    "very blurred": "note",
+    "tiny": "note",
+    "huge": "note",
+    "extreme aspect": "note",
+    "imbalance": "note",
+}
+# What nobody can want twice, or at all. The rest is for a person to look at first.
+DROPPED_BY_DEFAULT = ("leakage", "two labels", "unreadable", "exact duplicate", "near duplicate")
+_COLUMNS = (
+    "name", "decision", "label", "given", "split", "kind", "severity", "case", "drop", "evidence",
+    "advice",
+)  # fmt: skip
+_CONTACT_PIXELS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One picture, or several that belong to one another, with what is wrong.
+
+    Attributes:
+        names: The pictures' names in the index; none where a whole class or data set is meant.
+        evidence: What was seen.
+        drop: The names that `drop` leaves out: for copies, all but one.
+
+    Example:
+
+    >>> Case(("a.jpg", "b.jpg"), "the same file", drop=("b.jpg",)).drop
+    ('b.jpg',)
+    """
+
+    names: tuple[str, ...]
+    evidence: str
+    drop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of fault, with all its cases.
+
+    Attributes:
+        kind: One of `KINDS`, such as `"leakage"`.
+        severity: `"error"` (results will be wrong), `"warning"` (they may be) or `"note"`.
+        evidence: What was seen, in a sentence.
+        advice: What to do about it.
+        cases: The pictures or sets of pictures concerned.
+
+    Example:
+
+    >>> finding = Finding("tiny", "note", "1 picture ...", "Look.", (Case(("a.jpg",), "8 x 8"),))
+    >>> finding.files
+    ('a.jpg',)
+    """
+
+    kind: str
+    severity: str
+    evidence: str
+    advice: str
+    cases: tuple[Case, ...]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The pictures concerned, each once."""
+        return tuple(dict.fromkeys(name for case in self.cases for name in case.names))
+
+    def __str__(self) -> str:
+        return f"{self.severity:<7}  {self.kind}: {self.evidence}\n         → {self.advice}"
+
+
+@dataclass(frozen=True)
+class AuditFindings:
+    """What `audit` found; prints as a table, the gravest first.
+
+    Attributes:
+        findings: One `Finding` a kind of fault that was found.
+        index: Every picture that was looked at, with its size and its problem, if it has one.
+        pictures: Fetches the pixels of a picture by its name.
+
+    Raises:
+        ValueError: From the methods, if a kind of finding is unknown or wasn't found.
+
+    Example:
+
+    >>> from keras_practical.data.index import ImageRecord
+    >>> index = ImageIndex((ImageRecord("a.jpg", 0), ImageRecord("b.jpg", 0)), ("cats", "dogs"))
+    >>> case = Case(("a.jpg", "b.jpg"), "the same file", drop=("b.jpg",))
+    >>> copies = Finding("exact duplicate", "warning", "1 set", "Drop the copies.", (case,))
+    >>> findings = AuditFindings((copies,), index, PictureFinder(index))
+    >>> [record.name for record in findings.drop("exact duplicate")]
+    ['a.jpg']
+    """
+
+    findings: tuple[Finding, ...]
+    index: ImageIndex
+    pictures: PictureFinder
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self.kinds
+
+    def __getitem__(self, kind: str) -> Finding:
+        check_choice("kind", kind, KINDS)
+        for finding in self.findings:
+            if finding.kind == kind:
+                return finding
+        found = ", ".join(map(repr, self.kinds)) or "nothing at all"
+        raise ValueError(f"No finding of kind {kind!r}. Found were: {found}")
+
+    def __str__(self) -> str:
+        counts = {s: len(self.index.split(s)) for s in ("train", "validation", "test")}
+        parts = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
+        head = (
+            f"audit: {len(self.index):,} pictures in {len(self.index.class_names)} classes "
+            f"({parts or 'none usable'})"
+        )
+        if not self.findings:
+            return f"{head}: nothing found"
+        return "\n".join([f"{head}, {_counted(len(self), 'finding')}", *map(str, self.findings)])
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of fault that were found, the gravest first."""
+        return tuple(finding.kind for finding in self.findings)
+
+    def drop(self, *kinds: str) -> ImageIndex:
+        """Return the index without the pictures that `kinds` of findings say to leave out.
+
+        No file is touched; give the index to `load_images` or to `with_index` of what it returned.
+        Of each set of copies one is kept: of those across the splits (leakage) the validation or
+        test picture, so that results stay comparable. Of a photo with two labels none is, since
+        nobody knows which label is right.
+
+        Args:
+            kinds: Such as `"leakage"`; a kind of which nothing was found changes nothing. Default:
+                `DROPPED_BY_DEFAULT`, all unreadable pictures and copies.
+
+        Returns:
+            The index without them.
+
+        Raises:
+            ValueError: A kind is unknown, or it's nothing that leaving out pictures would mend.
+        """
+        dropped: set[str] = set()
+        for kind in kinds or DROPPED_BY_DEFAULT:
+            check_choice("kind", kind, KINDS)
+            if kind in self:
+                drops = {name for case in self[kind].cases for name in case.drop}
+                if not drops:
+                    raise ValueError(
+                        f"{kind!r} can't be mended by dropping pictures. {self[kind].advice}"
+                    )
+                dropped |= drops
+        return self.index.without(dropped)
+
+    def apply(self, decisions: str | Path) -> ImageIndex:
+        """Return the index as a person decided, from the CSV file that the page of `review` gives.
+
+        Args:
+            decisions: As in `decisions.apply_decisions`.
+
+        Returns:
+            The new index; no file is touched.
+        """
+        return apply_decisions(self.index, decisions)
+
+    def review_items(self) -> tuple[ReviewItem, ...]:
+        """Return what a person should look at: one item a picture and finding."""
+        records = {record.name: record for record in self.index}
+        return tuple(
+            ReviewItem(
+                name=name,
+                finding=finding.kind,
+                evidence=case.evidence,
+                label=self.index.class_names[records[name].label],
+                split=records[name].split,
+                others=tuple(other for other in case.names if other != name),
+            )
+            for finding in self.findings
+            for case in finding.cases
+            for name in case.names
+        )
+
+    def plot(self, kind: str, *, n: int = 18, columns: int = 6, ax: Axes | None = None) -> Axes:
+        """Draw a contact sheet of a finding's pictures, those of a set next to one another.
+
+        Args:
+            kind: The kind of finding, such as `"leakage"`.
+            n: Pictures at most, >= 1.
+            columns: Pictures in a row, >= 1.
+            ax: Where to draw. Default: a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: Nothing of this kind was found, or it concerns no single pictures.
+        """
+        check_count("n", n)
+        finding = self[kind]
+        cases = enumerate(finding.cases, start=1)
+        shown = [(number, name) for number, case in cases for name in case.names]
+        if not shown:
+            raise ValueError(f"{kind!r} concerns no single pictures: {finding.evidence}")
+        records = {record.name: record for record in self.index}
+        sets = any(len(case.names) > 1 for case in finding.cases)
+        images, titles = [], []
+        unreadable = np.full((_CONTACT_PIXELS, _CONTACT_PIXELS, 3), 128, "uint8")
+        for number, name in shown[:n]:
+            picture = self.pictures(name, image_size=_CONTACT_PIXELS)
+            images.append(unreadable if picture is None else picture)
+            label = _shortened(self.index.class_names[records[name].label])
+            head = f"{number}: " if sets else ""
+            titles.append(f"{head}{_shortened(Path(name).name)}\n{label}\n{records[name].split}")
+        rgb = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in images]
+        ax = show_images(np.stack(rgb), titles, columns=columns, ax=ax)
+        more = f", {n} of them shown" if len(shown) > n else ""
+        # In two lines, since a sheet of one picture is narrow.
+        ax.set_title(f"{kind}\n{_counted(len(finding.files), 'picture')}{more}", fontsize=10)
+        return ax
+
+    def to_csv(self, file: str | Path) -> Path:
+        """Write a table that a person fills in, for `apply`; a file of this name is replaced.
+
+        One line a picture and finding. Its columns are `name`, `decision` (empty: write keep,
+        relabel or delete), `label` (the new class, for relabel), `given` (the label it has),
+        `split`, `kind`, `severity`, `case` (the pictures of a set share the number), `drop` (yes
+        for what `drop` leaves out), `evidence` and `advice`.
+
+        Args:
+            file: Where to.
+
+        Returns:
+            The file's path.
+        """
+        path = Path(file)
+        records = {record.name: record for record in self.index}
+        with path.open("w", newline="", encoding="utf-8-sig") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(_COLUMNS)
+            for finding in self.findings:
+                for number, case in enumerate(finding.cases, start=1):
+                    for name in case.names:
+                        record = records[name]
+                        given = self.index.class_names[record.label]
+                        drop = "yes" if name in case.drop else ""
+                        row = [name, "", "", given, record.split, finding.kind, finding.severity]
+                        row += [str(number), drop, case.evidence, finding.advice]
+                        writer.writerow(map(spreadsheet_cell, row))
+        return path
+
+    def to_json(self, file: str | Path) -> Path:
+        """Write the findings with their cases, also those that concern no single pictures.
+
+        Args:
+            file: Where to; a file of this name is replaced.
+
+        Returns:
+            The file's path.
+        """
+        path = Path(file)
+        found = {
+            "pictures": len(self.index),
+            "class_names": self.index.class_names,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+        path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+        return path
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _shortened(name: str) -> str:
+    """Return a name that fits below a small picture."""
+    return name if len(name) <= 18 else f"{name[:7]}…{name[-10:]}"

@@ -1,0 +1,242 @@
+"""What must be known of a pretrained network to build on it: a table, and how it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_practical.models import backbones
+from keras_practical.utils.checks import (
+    ImageSize,
+    check_choice,
+    check_image_size,
+)
+from keras_practical.utils.keras_home import keras_home
+
+__all__ = ["BACKBONES", "Backbone", "build", "preprocessing_layers"]
+
+PREPROCESSING = ("none", "minus_one_to_one", "caffe", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """How to use one architecture of `keras.applications`.
+
+    Attributes:
+        name: The constructor's name in `keras.applications`.
+        preprocessing: What its weights expect of pixels in [0, 255]: `"none"` (the network scales
+            them itself), `"minus_one_to_one"`, `"caffe"` (BGR less the ImageNet mean) or
+            `"torch"` (RGB, ImageNet mean and deviation).
+        default_size: The side, in pixels, of the pictures that its weights were trained on.
+        group_starts: Parts of layers' names at which the second, third, ... layer group starts.
+
+    Example:
+
+    >>> BACKBONES["MobileNetV2"].default_size
+    224
+
+    Reference:
+        https://keras.io/api/applications/
+    """
+
+    name: str
+    preprocessing: str
+    default_size: int
+    group_starts: tuple[str, ...]
+
+
+def _family(
+    names: str, preprocessing: str, group_starts: tuple[str, ...], sizes: str = "224"
+) -> dict[str, Backbone]:
+    """Return the table's rows for architectures that share everything but their size."""
+    constructors = names.split()
+    sides = [int(side) for side in sizes.split()] * (1 if " " in sizes else len(constructors))
+    return {
+        name: Backbone(name, preprocessing, side, group_starts)
+        for name, side in zip(constructors, sides, strict=True)
+    }
+
+
+BACKBONES: dict[str, Backbone] = {
+    **_family(
+        "ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge",
+        "none",
+        ("downsampling_block_1", "downsampling_block_2"),
+    ),
+    **_family("DenseNet121 DenseNet169 DenseNet201", "torch", ("conv4_block1_", "conv5_block1_")),
+    **_family(
+        "EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 "
+        "EfficientNetB5 EfficientNetB6 EfficientNetB7",
+        "none",
+        ("block4a_", "block6a_"),
+        "224 240 260 300 380 456 528 600",
+    ),
+    **_family(
+        "EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 "
+        "EfficientNetV2S EfficientNetV2M EfficientNetV2L",
+        "none",
+        ("block4a_", "block6a_"),
+        "224 240 260 300 384 480 480",
+    ),
+    **_family("InceptionV3", "minus_one_to_one", ("mixed2", "mixed7"), "299"),
+    **_family("InceptionResNetV2", "minus_one_to_one", ("mixed_6a", "mixed_7a"), "299"),
+    **_family("MobileNet", "minus_one_to_one", ("conv_pad_6", "conv_pad_12")),
+    **_family("MobileNetV2", "minus_one_to_one", ("block_6_", "block_13_")),
+    **_family("MobileNetV3Small", "none", ("expanded_conv_3_", "expanded_conv_8_")),
+    **_family("MobileNetV3Large", "none", ("expanded_conv_6_", "expanded_conv_12_")),
+    **_family("NASNetMobile", "minus_one_to_one", ("_reduce_4", "_reduce_8")),
+    **_family("NASNetLarge", "minus_one_to_one", ("_reduce_6", "_reduce_12"), "331"),
+    **_family("ResNet50 ResNet101 ResNet152", "caffe", ("conv4_block1_", "conv5_block1_")),
+    **_family(
+        "ResNet50V2 ResNet101V2 ResNet152V2",
+        "minus_one_to_one",
+        ("conv4_block1_", "conv5_block1_"),
+    ),
+    **_family("VGG16 VGG19", "caffe", ("block4_", "block5_")),
+    **_family("Xception", "minus_one_to_one", ("block5_", "block13_"), "299"),
+}
+
+
+def build(
+    name: str, *, image_size: tuple[int, int], weights: str | Path | None = "imagenet"
+) -> keras.Model:
+    """Build a `keras.applications` network without its classifier, for any picture size.
+
+    Its ImageNet weights always come from the one file for the default size, which is then all that
+    a machine needs, whatever `image_size` is. The plain-Keras equivalent is
+    `keras.applications.MobileNetV2(include_top=False, input_shape=...)`.
+
+    Args:
+        name: A name in `BACKBONES`.
+        image_size: `(height, width)` in pixels.
+        weights: `"imagenet"`, the path of a weights file, or `None` for random weights.
+
+    Returns:
+        A model from pixels, preprocessed, to a feature map; its name is `name`.
+
+    Raises:
+        ValueError: `name` isn't in the table, or there is no such weights file.
+        RuntimeError: The weights are neither in Keras's cache nor can they be downloaded.
+
+    Example:
+
+    >>> build("MobileNetV2", image_size=(96, 96), weights=None).output_shape
+    (None, 3, 3, 1280)
+    """
+    check_choice("backbone", name, BACKBONES)
+    constructor = getattr(keras.applications, name)
+    default = (BACKBONES[name].default_size,) * 2
+    if weights is None:
+        model = constructor(include_top=False, weights=None, input_shape=(*image_size, 3))
+    elif weights != "imagenet":
+        if not Path(weights).is_file():
+            raise ValueError(
+                f"There is no weights file {str(weights)!r}. `weights` takes 'imagenet', a file's "
+                "path or None."
+            )
+        model = constructor(include_top=False, weights=None, input_shape=(*image_size, 3))
+        model.load_weights(weights)
+    else:
+        model = _with_imagenet_weights(constructor, default)
+        if image_size != default:
+            pretrained = model
+            model = constructor(include_top=False, weights=None, input_shape=(*image_size, 3))
+            model.set_weights(pretrained.get_weights())
+    model.name = name
+    return model
+
+
+def preprocessing_layers(preprocessing: str) -> list[Callable[[Any], Any]]:
+    """Return the layers that turn RGB pixels in [0, 255] into what a backbone expects.
+
+    Args:
+        preprocessing: `"none"`, `"minus_one_to_one"`, `"caffe"` or `"torch"`.
+
+    Returns:
+        Keras layers to call one after the other; none for `"none"`. They save and load with the
+        model, unlike a call of `keras.applications.*.preprocess_input` before it.
+
+    Raises:
+        ValueError: `preprocessing` is none of these.
+
+    Example:
+
+    >>> [layer] = preprocessing_layers("minus_one_to_one")
+    >>> [float(value) for value in layer(keras.ops.array([0.0, 127.5, 255.0]))]
+    [-1.0, 0.0, 1.0]
+    """
+    check_choice("preprocessing", preprocessing, PREPROCESSING)
+    if preprocessing == "minus_one_to_one":
+        return [keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")]
+    if preprocessing == "torch":
+        mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        return [
+            keras.layers.Normalization(
+                mean=[255 * value for value in mean],
+                variance=[(255 * value) ** 2 for value in deviation],
+                name="preprocessing",
+            )
+        ]
+    if preprocessing == "caffe":
+        mean_bgr = (103.939, 116.779, 123.68)
+        return [
+            lambda images: keras.ops.flip(images, axis=-1),
+            keras.layers.Normalization(mean=mean_bgr, variance=(1.0,) * 3, name="preprocessing"),
+        ]
+    return []
+
+
+def _with_imagenet_weights(
+    constructor: Callable[..., keras.Model], size: tuple[int, int]
+) -> keras.Model:
+    try:
+        return constructor(include_top=False, weights="imagenet", input_shape=(*size, 3))
+    # Keras raises a bare Exception when a download fails.
+    except Exception as error:
+        found = re.search(r"https?://\S+", str(error))
+        if found is None:
+            raise
+        address = found.group(0).rstrip(":,.")
+        file = address.rsplit("/", 1)[1]
+        folder = keras_home() / "models"
+        raise RuntimeError(
+            f"The ImageNet weights of {constructor.__name__} are not at hand and can't be "
+            f"downloaded. Keras looked for {folder / file} and then asked {address}. To go on "
+            f"offline, fetch that address on a machine with a connection and put {file} into "
+            f"{folder} (or into models/ below a folder that the environment variable KERAS_HOME "
+            "names), or pass weights=<path of the file>, or weights=None to train from scratch."
+        ) from error
+
+
+def resolve_backbone(
+    backbone: str | keras.Model,
+    image_size: ImageSize | None,
+    weights: str | Path | None,
+    preprocessing: str | None,
+) -> tuple[keras.Model, tuple[int | None, int | None, int], str]:
+    """Return the backbone, its input shape and its preprocessing."""
+    size = None if image_size is None else check_image_size("image_size", image_size)
+    if isinstance(backbone, str):
+        check_choice("backbone", backbone, backbones.BACKBONES)
+        entry = backbones.BACKBONES[backbone]
+        size = size or (entry.default_size, entry.default_size)
+        model = backbones.build(backbone, image_size=size, weights=weights)
+        return model, (*size, 3), preprocessing or entry.preprocessing
+    if not isinstance(backbone, keras.Model):
+        raise ValueError(
+            "`backbone` must be a name in keras_practical.models.BACKBONES or a keras.Model. "
+            f"Received: {type(backbone).__name__}"
+        )
+    shape = getattr(backbone, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ValueError(
+            "`backbone` must take one batch of images, (batch, height, width, channels). "
+            f"Received: a model with input shape {shape}"
+        )
+    height, width = size or shape[1:3]
+    return backbone, (height, width, shape[3]), preprocessing or "none"

@@ -1,0 +1,154 @@
+"""A classifier on a pretrained backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_practical.models import backbones
+from keras_practical.models.backbones import resolve_backbone
+from keras_practical.models.freezing import freeze_to
+from keras_practical.models.losses import SmoothedSparseCategoricalCrossentropy
+from keras_practical.utils.checks import (
+    ImageSize,
+    as_layers,
+    check_between,
+    check_choice,
+    check_count,
+)
+
+__all__ = ["classifier"]
+
+
+def classifier(
+    backbone: str | keras.Model,
+    class_names: Sequence[str] | int,
+    *,
+    image_size: ImageSize | None = None,
+    weights: str | Path | None = "imagenet",
+    head: str = "linear",
+    dropout: float | None = None,
+    augmentation: Any = None,
+    label_smoothing: float = 0.0,
+    preprocessing: str | None = None,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build an image classifier on a pretrained backbone, compiled, its backbone frozen.
+
+    Use it to start from ImageNet features rather than from scratch. The model is an ordinary
+    functional Keras model, complete by itself: pixels in [0, 255] in (uint8 or float),
+    probabilities out, so a saved file needs neither this package nor any preprocessing (save it
+    through `augment.without_augmentation` if there is augmentation of this package inside). In
+    plain Keras one writes the same by hand from `keras.applications`, a pooling and a `Dense`
+    layer, and must know the preprocessing that each network's weights expect.
+
+    Args:
+        backbone: A name in `keras_practical.models.BACKBONES`, or any `keras.Model` from images
+            to a feature map, a sequence of vectors or one vector (keras-hub's included). A model
+            is used itself, not a copy: its weights are shared and will train.
+        class_names: The classes' names, or how many there are; at least two.
+        image_size: Pixels, one number or `(height, width)`. Default: the backbone's own.
+        weights: `"imagenet"`, a weights file's path, or `None` for random weights. Not used with a
+            `keras.Model`, which brings its own.
+        head: `"linear"` (average pooling, dropout, softmax) or `"mlp"` (fastai's: average and
+            maximum pooling side by side, a hidden layer of 512, batch normalization).
+        dropout: Rate before the last layer, in [0, 1). Default: 0.2 for `"linear"`, 0.5 for
+            `"mlp"`, whose first dropout is half as strong.
+        augmentation: A Keras layer, or a list of them, applied to the pixels while training.
+        label_smoothing: Part of each label spread over all classes, in [0, 1). Above 0 the loss is
+            `keras_practical.models.losses.SmoothedSparseCategoricalCrossentropy`.
+        preprocessing: How a `keras.Model` wants its pixels: `"none"` (default, as they come),
+            `"minus_one_to_one"`, `"caffe"` or `"torch"`. A named backbone has its own.
+        seed: Decides the head's first weights and its dropout. Default: Keras's global seed.
+
+    Returns:
+        A compiled `keras.Model` from `(batch, height, width, channels)` to float32 probabilities
+        of shape `(batch, classes)`, with Adam at 0.001, cross-entropy on integer labels and
+        accuracy.
+
+    Raises:
+        ValueError: An argument is outside its range, or the backbone's output isn't usable.
+        RuntimeError: The ImageNet weights can't be had; the text says how to go on offline.
+
+    Example:
+
+    >>> model = classifier("MobileNetV2", ["cats", "dogs"], image_size=96, weights=None)
+    >>> model.output_shape
+    (None, 2)
+
+    Reference:
+        https://keras.io/guides/transfer_learning/; the `"mlp"` head is fastai's
+        `create_head`.
+    """
+    class_count = class_names if isinstance(class_names, int) else len(class_names)
+    check_count("class_names", class_count, minimum=2)
+    check_choice("head", head, ("linear", "mlp"))
+    check_between("label_smoothing", label_smoothing, 0.0, 0.999)
+    rate = {"linear": 0.2, "mlp": 0.5}[head] if dropout is None else dropout
+    check_between("dropout", rate, 0.0, 0.999)
+    body, shape, scaling = resolve_backbone(backbone, image_size, weights, preprocessing)
+
+    inputs = keras.Input(shape, name="images")
+    features = inputs
+    for layer in as_layers(augmentation):
+        features = layer(features)
+    for layer in backbones.preprocessing_layers(scaling):
+        features = layer(features)
+    features = body(features)
+    outputs = _head(features, head, class_count, rate, seed)
+    model = keras.Model(inputs, outputs, name=f"{body.name}_classifier")
+    freeze_to(model, -1)
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=1e-3),
+        loss=SmoothedSparseCategoricalCrossentropy(label_smoothing)
+        if label_smoothing
+        else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def _head(features: Any, head: str, class_count: int, dropout: float, seed: int | None) -> Any:
+    """Add pooling and classifier to a backbone's output."""
+    layers = keras.layers
+    rank = len(getattr(features, "shape", ()))
+    if rank not in (2, 3, 4):
+        raise ValueError(
+            "`backbone` must give a feature map (batch, height, width, channels), vectors "
+            "(batch, n, channels) or one vector (batch, channels). "
+            f"Received: an output {getattr(features, 'shape', type(features).__name__)}"
+        )
+
+    def pool(kind: str) -> Any:
+        if rank == 2:
+            return features
+        return getattr(layers, f"Global{kind}Pooling{rank - 2}D")()(features)
+
+    def seeded(offset: int) -> int | None:
+        return None if seed is None else seed + offset
+
+    def initializer(offset: int) -> keras.initializers.Initializer:
+        return keras.initializers.GlorotUniform(seeded(offset))
+
+    if head == "mlp":
+        pooled = [pool("Max"), pool("Average")] if rank > 2 else [features]
+        features = layers.Concatenate()(pooled) if rank > 2 else features
+        features = layers.BatchNormalization()(features)
+        features = layers.Dropout(dropout / 2, seed=seeded(0))(features)
+        hidden = layers.Dense(512, use_bias=False, kernel_initializer=initializer(1))
+        features = layers.ReLU()(hidden(features))
+        features = layers.BatchNormalization()(features)
+    else:
+        features = pool("Average")
+    features = layers.Dropout(dropout, seed=seeded(2))(features)
+    # float32 also under mixed precision: half precision would round the probabilities.
+    return layers.Dense(
+        class_count,
+        activation="softmax",
+        dtype="float32",
+        kernel_initializer=initializer(3),
+        name="probabilities",
+    )(features)

@@ -1,0 +1,243 @@
+"""Training a text classifier: the head at once, then the encoder, layer group by layer group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_practical.text.classifiers import predict_texts
+from keras_practical.text.loading import LabelledTexts
+from keras_practical.text.vocabulary import SubwordVocabulary
+from keras_practical.training.layer_rates import scale_learning_rates
+from keras_practical.training.one_cycle import OneCycle
+from keras_practical.utils.checks import check_count, check_positive
+from keras_practical.utils.regression import logistic_regression
+
+__all__ = ["fine_tune"]
+
+# The encoder's layers from the last to the first, as they thaw.
+_GROUPS = (("states", "memory"), ("content", "gate"), ("vectors",))
+# Of the penalty's inverse, for parts of length 1.
+_STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+def fine_tune(
+    model: keras.Model,
+    train: LabelledTexts,
+    *,
+    validation_data: LabelledTexts | None = None,
+    epochs: int = 3,
+    max_learning_rate: float = 1e-3,
+    group_divisor: float = 2.6,
+    head_strength: float | None = None,
+    length: int = 512,
+    batch_size: int = 16,
+    seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> keras.callbacks.History:
+    """Train a text classifier as ULMFiT does: its head first, then more and more of its encoder.
+
+    The head is a logistic regression on what the frozen encoder makes of each text, which is
+    computed once: it takes seconds, and needs neither a learning rate nor epochs. Then the encoder
+    thaws from the last layers to the first, one group an epoch, earlier groups with smaller steps,
+    all under one cycle. With a few dozen labels the head alone is often as good (`epochs=0`). In
+    plain Keras these are a round of `predict`, and one of setting `trainable` and compiling for
+    each group.
+
+    Args:
+        model: As `text_classifier` makes it. It is trained in place.
+        train: Labelled texts, such as `load_texts(...).train`.
+        validation_data: Texts to measure after each epoch; nothing is chosen by them.
+        epochs: Epochs after the head, >= 0. From the third one on, everything trains.
+        max_learning_rate: Adam's rate for the head at the cycle's peak, > 0.
+        group_divisor: How many times smaller each earlier group's steps are, > 0.
+        head_strength: Inverse of the penalty on the head's coefficients, > 0. Default: chosen by
+            cross-validation within `train`.
+        length: Longer texts are cut after so many pieces, >= 2.
+        batch_size: Texts a batch, >= 1.
+        seed: Decides folds, order and dropout.
+        callbacks: Further Keras callbacks, for the epochs.
+        verbose: As in `fit`; 0 also silences the lines that say what is done.
+
+    Returns:
+        One `History` of all epochs; empty with `epochs=0`.
+
+    Raises:
+        ValueError: An argument is outside its range, `train` has one class only or other classes
+            than the model, or the model isn't one of `text_classifier`.
+
+    Example:
+
+    >>> from keras_practical.text.language_models import language_model
+    >>> from keras_practical.text.vocabulary import build_vocabulary
+    >>> from keras_practical.text.classifiers import text_classifier
+    >>> from keras_practical.text.loading import load_texts
+    >>> texts = [f"{noun} {n}" for n in range(9) for noun in ("rain", "goal")]
+    >>> data = load_texts((texts, ["weather", "sports"] * 9), verbose=False)
+    >>> vocabulary = build_vocabulary(texts, size=40, verbose=False)
+    >>> model = text_classifier(language_model(vocabulary, texts=texts), data.class_names)
+    >>> history = fine_tune(model, data.train, epochs=1, verbose=0)
+    >>> predict_texts(model, data.validation.texts, verbose=False).argmax(1).tolist() == (
+    ...     data.validation.labels.tolist())
+    True
+
+    Reference:
+        Howard & Ruder, *Universal Language Model Fine-tuning* (2018), arXiv 1801.06146: gradual
+        unfreezing and discriminative rates, of which `group_divisor` is theirs; a head first and
+        to the end: Kumar et al., *Fine-Tuning can Distort Pretrained Features* (2022).
+    """
+    check_count("epochs", epochs, minimum=0)
+    check_positive("max_learning_rate", max_learning_rate)
+    check_positive("group_divisor", group_divisor)
+    if head_strength is not None:
+        check_positive("head_strength", head_strength)
+    check_count("length", length, minimum=2)
+    check_count("batch_size", batch_size)
+    check_count("seed", seed, minimum=0)
+    encoder, head = _parts(model)
+    if not isinstance(train, LabelledTexts):
+        raise ValueError(
+            "`train` must be LabelledTexts, such as load_texts(...).train. "
+            f"Received: {type(train).__name__}"
+        )
+    classes = int(head.units)
+    if len(train.class_names) != classes or len(np.unique(train.labels)) < 2:
+        raise ValueError(
+            f"`train` must have texts of at least two of the model's {classes} classes. "
+            f"Received: {train.counts()}"
+        )
+    strength = _fit_head(model, head, train, strength=head_strength, length=length, seed=seed)
+    if verbose:
+        print(
+            f"fine_tune: the head, a logistic regression on {len(train):,} texts, C = {strength:g} "
+            f"({'chosen by cross-validation' if head_strength is None else 'as given'})"
+        )
+    history = keras.callbacks.History()
+    history.set_model(model)
+    history.epoch = []
+    inputs, held_out = _inputs(model, train, length), None
+    if validation_data is not None and epochs:
+        held_out = (_inputs(model, validation_data, length), validation_data.labels)
+    steps = -(-len(train) // batch_size) * epochs
+    groups = [[v for n in names for v in encoder.get_layer(n).variables] for names in _GROUPS]
+    rates = [group_divisor ** -(place + 1) for place in range(len(_GROUPS))]
+    keras.utils.set_random_seed(seed)
+    for first, last, thawed in _phases(epochs):
+        _thaw(encoder, thawed)
+        if verbose:
+            which = f"epoch {last}" if last == first + 1 else f"epochs {first + 1} to {last}"
+            print(
+                f"fine_tune: {which} of {epochs}: the head and {thawed} of {len(_GROUPS)} groups "
+                f"of the encoder train, at most at {max_learning_rate:g} and "
+                f"{', '.join(f'{max_learning_rate * rate:.1g}' for rate in rates[:thawed])}"
+            )
+        # A fresh optimizer for what has thawed, at the cycle's place where the last one stopped.
+        optimizer = keras.optimizers.Adam(max_learning_rate, clipnorm=1.0)
+        scale_learning_rates(optimizer, groups, rates)
+        model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        done = model.fit(
+            inputs,
+            train.labels,
+            batch_size=batch_size,
+            validation_data=held_out,
+            initial_epoch=first,
+            epochs=last,
+            callbacks=[*callbacks, OneCycle(max_learning_rate, total_steps=steps)],
+            verbose=verbose,
+        )
+        history.epoch += done.epoch
+        for name, values in done.history.items():
+            history.history.setdefault(name, []).extend(values)
+        if model.stop_training:
+            break
+    return history
+
+
+def _phases(epochs: int) -> list[tuple[int, int, int]]:
+    """Return first epoch, end and number of thawed groups: one more each epoch, then all on."""
+    gradual = [(e, e + 1, e + 1) for e in range(min(epochs, len(_GROUPS) - 1))]
+    rest = (len(gradual), epochs, len(_GROUPS))
+    return [*gradual, rest] if epochs > len(gradual) else gradual
+
+
+def _parts(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
+    names = [layer.name for layer in model.layers]
+    if not {"encoder", "text", "head"} <= set(names):
+        raise ValueError(
+            "`model` must be made by `text_classifier`, with layers named encoder, text and head. "
+            f"Received: {model.name!r} with {', '.join(names)}"
+        )
+    return model.get_layer("encoder"), model.get_layer("head")
+
+
+def _inputs(model: keras.Model, texts: LabelledTexts, length: int) -> np.ndarray:
+    """Return texts as numbers, cut to `length` and without columns of padding only."""
+    numbers = SubwordVocabulary.of(model).encode(texts.texts, length=length)
+    return numbers[:, : max(2, int((numbers != 0).any(0).sum()))]
+
+
+def _thaw(encoder: keras.Model, count: int) -> None:
+    """Let the last `count` groups train; weights of pieces stay as they were counted."""
+    encoder.trainable = True
+    thawed = {name for names in _GROUPS[:count] for name in names}
+    for layer in encoder.layers:
+        layer.trainable = layer.name in thawed
+
+
+def _fit_head(
+    model: keras.Model,
+    head: keras.layers.Dense,
+    train: LabelledTexts,
+    *,
+    strength: float | None,
+    length: int,
+    seed: int,
+) -> float:
+    """Set the head to a logistic regression on the encoder's features; return its strength."""
+    from sklearn.model_selection import StratifiedKFold
+
+    body = keras.Model(model.inputs, model.get_layer("text").output)
+    features = predict_texts(body, train.texts, length=length, verbose=False).astype("float64")
+    mean = features.mean(0)
+    fewest = int(np.bincount(train.labels)[np.unique(train.labels)].min())
+    if strength is None:
+        strength = 10.0
+        if fewest >= 2:
+            folds = StratifiedKFold(min(5, fewest), shuffle=True, random_state=seed)
+            strength = _best_strength(features - mean, train.labels, folds)
+    found = logistic_regression(features - mean, train.labels, strength=strength)
+    kernel = np.zeros((features.shape[1], head.units))
+    bias = np.full(head.units, -30.0)  # The logit of a class without examples.
+    if len(found.classes_) == 2:  # One row then: the second class's log-odds.
+        rows, offsets = np.stack([-found.coef_[0], found.coef_[0]]) / 2, found.intercept_[0] / 2
+        kernel[:, found.classes_] = rows.T
+        bias[found.classes_] = np.array([-offsets, offsets]) - rows @ mean
+    else:
+        kernel[:, found.classes_] = found.coef_.T
+        bias[found.classes_] = found.intercept_ - found.coef_ @ mean
+    head.set_weights([kernel, bias])
+    return float(strength)
+
+
+def _best_strength(features: np.ndarray, labels: np.ndarray, folds: Any) -> float:
+    """Return the strength with the least log-loss on held-out folds."""
+    from sklearn.metrics import log_loss
+
+    parts = list(folds.split(features, labels))
+    classes = np.unique(labels)
+
+    def loss(strength: float) -> float:
+        losses = []
+        for fit, judge in parts:
+            found = logistic_regression(
+                features[fit], labels[fit], strength=strength, tolerance=1e-3, max_iterations=500
+            )
+            chances = found.predict_proba(features[judge])
+            losses.append(log_loss(labels[judge], chances, labels=classes))
+        return float(np.mean(losses))
+
+    return min(_STRENGTHS, key=loss)

@@ -1,0 +1,291 @@
+"""Where labelled texts come from: one function a kind of source, each giving rows with places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_practical.data.sources import SPLIT_NAMES, decided
+from keras_practical.text.files import read_file, read_text_table
+
+__all__ = ["TextRow", "rows_of_arrays", "rows_of_folder", "rows_of_table", "rows_of_tfds"]
+
+_TABLES = (".tsv", ".csv")
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """One labelled text as its source has it.
+
+    Attributes:
+        place: Where it stands: file and line, file, or `source[position]`.
+        text: The text.
+        label: The class's name.
+        split: `"train"`, `"validation"`, `"test"` or `None` (not yet decided).
+
+    Example:
+
+    >>> TextRow("news.tsv, line 2", "The match ended in a draw.", "sports").split is None
+    True
+    """
+
+    place: str
+    text: str
+    label: str
+    split: str | None = None
+
+
+def rows_of_table(
+    file: str | Path,
+    *,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    split: str | None = None,
+    encoding: str | None = None,
+) -> list[TextRow]:
+    """List the texts of a `.tsv` or `.csv` file with a header line.
+
+    Args:
+        file: The file.
+        columns: The file's own names for `text` (several are joined by a full stop, such as title
+            and body), `label` and `split`. Default: those words, and a column `title` before
+            `text` if there is one.
+        split: The split of all rows. Default: what the column `split` says, if there is one.
+        encoding: As in `load_texts`.
+
+    Returns:
+        The rows, in the file's order.
+
+    Raises:
+        ValueError: The file isn't a table, or lacks a column; the text says which and what it has.
+
+    Example:
+
+    >>> rows_of_table("no_such.tsv")
+    Traceback (most recent call last):
+    ValueError: There is no file 'no_such.tsv' ...
+    """
+    table = read_text_table(file, encoding=encoding)
+    given: dict[str, str | Sequence[str]] = dict(columns or {})
+    unknown = set(given) - {"text", "label", "split"}
+    if unknown:
+        raise ValueError(
+            "`columns` says which columns are 'text', 'label' and 'split'. "
+            f"Received: columns={columns!r}"
+        )
+    titled = {"title", "text"} <= set(table.columns)
+    texts = given.get("text", ("title", "text") if titled else "text")
+    texts = (texts,) if isinstance(texts, str) else tuple(texts)
+    label = str(given.get("label", "label"))
+    splits = given.get("split", "split" if "split" in table.columns else None)
+    for column in (*texts, label, *([splits] if splits else [])):
+        if column not in table.columns:
+            raise ValueError(
+                f"{file} has no column {column!r}; its columns are {', '.join(table.columns)}. Say "
+                "which is which, such as columns={'text': 'article', 'label': 'topic'}."
+            )
+    rows = []
+    for line, cells in table.rows:
+        place = f"{file}, line {line}"
+        own = cells[str(splits)].strip() if splits and split is None else ""
+        if own and own.lower() not in SPLIT_NAMES:
+            raise ValueError(f"{place}: {own!r} is no split; use train, validation or test.")
+        found = SPLIT_NAMES[own.lower()] if own else split
+        text = ". ".join(cells[column].strip() for column in texts if cells[column].strip())
+        rows.append(TextRow(place, text, cells[label], found))
+    return rows
+
+
+def rows_of_folder(
+    folder: str | Path,
+    *,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    encoding: str | None = None,
+) -> list[TextRow]:
+    """List the texts of a folder: class folders, or tables named for splits.
+
+    Args:
+        folder: Either `train.tsv`, `validation.tsv` and `test.tsv` (or `.csv`; the last two
+            optional); or one folder of text files for each class, with or without `train/`,
+            `validation/` and `test/` above. Hidden files are passed over.
+        columns: As in `rows_of_table`.
+        encoding: As in `load_texts`.
+
+    Returns:
+        The rows, by split, class and file.
+
+    Raises:
+        ValueError: The folder isn't there or holds neither, or a split twice.
+
+    Example:
+
+    >>> rows_of_folder("no/such/folder")
+    Traceback (most recent call last):
+    ValueError: There is no folder 'no/such/folder' ...
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise ValueError(f"There is no folder {str(folder)!r} (looked in {Path.cwd()}).")
+    tables: dict[str, Path] = {}
+    for file in sorted(root.iterdir()):
+        if file.suffix.lower() in _TABLES and file.stem.lower() in SPLIT_NAMES:
+            _add_once(tables, SPLIT_NAMES[file.stem.lower()], file)
+    if tables:
+        if "train" not in tables:
+            raise ValueError(f"{root} has {', '.join(tables)} but no train.tsv or train.csv.")
+        return [
+            row
+            for split, file in tables.items()
+            for row in rows_of_table(
+                file, columns=columns, split=decided(split, tables), encoding=encoding
+            )
+        ]
+    parts: dict[str, Path] = {}
+    for child in _folders(root):
+        if child.name.lower() in SPLIT_NAMES:
+            _add_once(parts, SPLIT_NAMES[child.name.lower()], child)
+    chosen = {decided(split, parts): path for split, path in parts.items()}
+    if "train" not in parts:
+        chosen = {None: root}
+    rows = []
+    for split, path in chosen.items():
+        for class_folder in _folders(path):
+            files = sorted(
+                f
+                for f in class_folder.rglob("*")
+                if f.is_file() and not any(p.startswith(".") for p in f.relative_to(root).parts)
+            )
+            if not files:
+                raise ValueError(
+                    f"Class {class_folder.name!r} has no texts: {str(class_folder)!r} is empty. "
+                    "Add some, or remove the folder."
+                )
+            for file in files:
+                rows.append(
+                    TextRow(str(file), read_file(file, encoding=encoding), class_folder.name, split)
+                )
+    if not rows:
+        raise ValueError(
+            f"{root} has neither a train.tsv or train.csv nor class folders. Put the texts of each "
+            "class in a folder of its own, or all in a table with the columns text and label."
+        )
+    return rows
+
+
+def rows_of_arrays(arrays: Any) -> list[TextRow]:
+    """List the texts of `(texts, labels)`, or of a mapping from split to such pairs.
+
+    Args:
+        arrays: Texts, and as many labels: names, or whole numbers.
+
+    Returns:
+        The rows, in the given order.
+
+    Raises:
+        ValueError: Lengths differ, or a text isn't a string.
+
+    Example:
+
+    >>> rows_of_arrays((["rain", "goal"], ["weather", "sports"]))[1].place
+    'texts[1]'
+    """
+    parts: dict[Any, Any] = dict(arrays) if isinstance(arrays, Mapping) else {None: arrays}
+    if isinstance(arrays, Mapping) and not {"train"} <= set(arrays) <= set(SPLIT_NAMES.values()):
+        raise ValueError(
+            "Texts given by split need a 'train' pair and may have 'validation' and 'test'. "
+            f"Received: {list(arrays)}"
+        )
+    rows = []
+    for split, pair in parts.items():
+        where = split or "texts"
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or isinstance(pair[0], str):
+            raise ValueError(f"{where}: give one (texts, labels) pair. Received: {pair!r:.80}")
+        texts, labels = list(pair[0]), np.asarray(pair[1]).tolist()
+        if not isinstance(labels, list) or len(texts) != len(labels):
+            raise ValueError(
+                f"{where}: there must be one label for each text. Received: {len(texts)} texts, "
+                f"labels of shape {np.shape(pair[1])}"
+            )
+        for position, (text, label) in enumerate(zip(texts, labels, strict=True)):
+            place = f"{where}[{position}]"
+            if not isinstance(text, str):
+                hint = " (decode bytes first)" if isinstance(text, bytes) else ""
+                raise ValueError(f"{place} must be a string{hint}. Received: {text!r:.60}")
+            if not isinstance(label, str | int) or isinstance(label, bool):
+                raise ValueError(
+                    f"{place}: its label must be a name or a whole number. Received: {label!r:.60}"
+                )
+            rows.append(TextRow(place, text, str(label), split and decided(split, parts)))
+    return rows
+
+
+def rows_of_tfds(
+    name: str, *, download: bool = False, data_dir: str | Path | None = None
+) -> list[TextRow]:
+    """List the texts of a TensorFlow Datasets classification set.
+
+    Args:
+        name: The set's name, such as `"ag_news_subset"`.
+        download: Whether to download and prepare the set if it isn't prepared yet.
+        data_dir: Where prepared sets live. Default: TFDS's own choice.
+
+    Returns:
+        The rows, with the set's `train`, `validation` and `test` splits.
+
+    Raises:
+        ValueError: The set isn't there and `download` is false, has no `train` split, or isn't
+            about classifying texts.
+
+    Example:
+
+    >>> rows_of_tfds("ag_news_subset", data_dir="/no/such/folder")
+    Traceback (most recent call last):
+    ValueError: tfds:ag_news_subset isn't prepared in ...
+
+    Reference:
+        https://www.tensorflow.org/datasets
+    """
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=None if data_dir is None else str(data_dir))
+    keys, features = builder.info.supervised_keys, builder.info.features
+    if (
+        not keys
+        or not isinstance(features[keys[0]], tfds.features.Text)
+        or not isinstance(features[keys[1]], tfds.features.ClassLabel)
+    ):
+        raise ValueError(f"tfds:{name} isn't a set of texts with one class label each.")
+    if download:
+        builder.download_and_prepare()
+    elif not builder.is_prepared():
+        raise ValueError(
+            f"tfds:{name} isn't prepared in {builder.data_dir}. Call "
+            f"load_texts('tfds:{name}', download=True) to fetch it."
+        )
+    splits = {key: SPLIT_NAMES[key] for key in builder.info.splits if key in SPLIT_NAMES}
+    if "train" not in splits.values():
+        raise ValueError(f"tfds:{name} has no 'train' split; it has {list(builder.info.splits)}.")
+    names = features[keys[1]].names
+    rows = []
+    for key, split in splits.items():
+        for position, example in enumerate(tfds.as_numpy(builder.as_dataset(split=key))):
+            text = bytes(example[keys[0]]).decode("utf-8", errors="replace")
+            place = f"tfds:{name}/{key}[{position}]"
+            chosen = decided(split, splits.values())
+            rows.append(TextRow(place, text, names[int(example[keys[1]])], chosen))
+    return rows
+
+
+def _add_once(parts: dict[str, Path], split: str, path: Path) -> None:
+    if split in parts:
+        raise ValueError(
+            f"{path.parent} has {parts[split].name!r} and {path.name!r} for {split}. Keep one."
+        )
+    parts[split] = path
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))

@@ -1,0 +1,254 @@
+"""Features of pictures, computed once: training a head on them then takes seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_practical.data.features import Embeddings
+from keras_practical.data.pieces import PIECE, pieces_of
+from keras_practical.transfer.feature_file import FeatureFile
+from keras_practical.transfer.feature_network import FeatureNetwork, feature_model
+from keras_practical.utils.checks import as_layers, check_count
+from keras_practical.utils.keras_internals.fingerprint import layers_fingerprint, model_fingerprint
+from keras_practical.utils.progress import progress_bar
+
+__all__ = ["embed"]
+
+
+def embed(
+    model: str | keras.Model,
+    data: Any,
+    *,
+    augmentation: Any = None,
+    copies: int = 1,
+    seed: int = 0,
+    batch_size: int | None = None,
+    cache_dir: str | Path | None = None,
+    mixed_precision: bool | None = None,
+    verbose: bool = True,
+) -> Embeddings:
+    """Compute what a network sees in each picture, once, to train on it many times.
+
+    Use it because the backbone's pass over the pictures is nearly all the cost of transfer
+    learning, and with a frozen backbone it's the same in every epoch. In plain Keras one calls
+    `predict` on the backbone, and must see to it that labels and pictures keep their order.
+
+    Args:
+        model: A name in `keras_practical.models.BACKBONES`, with its ImageNet weights and
+            preprocessing; or a `keras.Model`. A classifier, whose last activation is softmax or
+            sigmoid, gives the vectors that its head gets; any other model its output. Feature maps
+            are averaged over the picture.
+        data: A data set of `load_images`, in the order of its index also where `fit` gets it
+            shuffled; any other `tf.data.Dataset` or `PyDataset` of `(images, labels)` batches, in
+            its own order; or one `(images, labels)` pair of arrays.
+        augmentation: A Keras layer, or a list of them, for `views`.
+        copies: Augmented views of each picture, >= 1; without `augmentation` there are none.
+        seed: Whole number >= 0; decides what the augmentation draws, whatever its layers' seeds.
+        batch_size: Pictures at a time. Default: as many as fit into memory, at most 64.
+        cache_dir: Folder for what was computed: another run with the very same pictures, weights,
+            settings and seed finds it there, one that was killed goes on where it was, and what is
+            damaged is computed again. The features are then mapped from the file instead of taking
+            memory. Default: no file.
+        mixed_precision: Whether to compute in half precision (the result is float32). Default: on
+            a GPU.
+        verbose: Whether to show progress and say what was done.
+
+    Returns:
+        `Embeddings` with `features`, `labels` and `index`, aligned.
+
+    Raises:
+        ValueError: An argument is out of range, there are no pictures, the model's output can't be
+            averaged to a vector or has NaN, or with `cache_dir` the data set isn't the same each
+            time.
+
+    Example:
+
+    >>> from keras_practical import load_images
+    >>> digits = load_images("digits", verbose=False)
+    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3)])
+    >>> found = embed(network, digits.train, verbose=False)
+    >>> found.features.shape, found.labels.shape, found.index[0].split
+    ((1438, 5), (1438,), 'train')
+
+    Reference:
+        Donahue et al., *DeCAF: A Deep Convolutional Activation Feature for Generic Visual
+        Recognition* (2013), arXiv 1310.1531.
+    """
+    check_count("copies", copies)
+    check_count("seed", seed, minimum=0)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    started = time.perf_counter()
+    layers = as_layers(augmentation)
+    pictures = pieces_of(data, repeatable=cache_dir is not None)
+    body = feature_model(model, pictures.shape)
+    half = _has_gpu() if mixed_precision is None else mixed_precision
+    network = FeatureNetwork(body, batch_size, half)
+    stores: list[_Memory | FeatureFile] = [_Memory(1), _Memory(copies if layers else 0)]
+    if cache_dir is not None:
+        network_key = (model_fingerprint(body), half, pictures.content)
+        shape = (pictures.count or 0, body.output_shape[-1])
+        stores[0] = FeatureFile(cache_dir, _key(network_key), (1, *shape), piece=PIECE)
+        if layers:
+            key = _key((network_key, layers_fingerprint(layers), seed, copies))
+            stores[1] = FeatureFile(cache_dir, key, (copies, *shape), piece=PIECE)
+    # What makes each view, and where it goes.
+    views = [(_Augmentation([], ()), stores[0], 0)]
+    for copy in range(copies if layers else 0):
+        views.append((_Augmentation(layers, (seed, copy)), stores[1], copy))
+
+    def missing(piece: int) -> list[tuple[_Augmentation, _Memory | FeatureFile, int]]:
+        return [(change, store, view) for change, store, view in views if store.needs(piece, view)]
+
+    parts: list[np.ndarray] = []
+    computed = 0
+    with ExitStack() as opened:
+        for store in stores:
+            opened.enter_context(store)
+        total = None if pictures.count is None else _to_do(pictures.count, missing)
+        advance = opened.enter_context(
+            progress_bar("Embedding", total, show=verbose, unit="pictures")
+        )
+        for piece, images, piece_labels in pictures.pieces(lambda piece: bool(missing(piece))):
+            parts.append(piece_labels)
+            for change, store, view in missing(piece):
+                store.write(piece, view, _features(network, change, images, piece))
+                computed += len(images)
+                advance(len(images))
+        features = stores[0].read()[0]
+        augmented = stores[1].read() if layers else np.empty((0, *features.shape), "float32")
+        unreadable = stores[0].nan_rows
+    labels = _plain_labels(np.concatenate(parts))
+    found = Embeddings(
+        features,
+        labels,
+        tuple(pictures.record(place, _class_of(label)) for place, label in enumerate(labels)),
+        pictures.class_names or _numbered(labels),
+        augmented,
+        computed,
+    )
+    if unreadable:
+        names = ", ".join(found.index[place].name for place in sorted(unreadable)[:5])
+        warnings.warn(
+            f"embed leaves out {len(unreadable)} pictures that can't be read: {names}"
+            + ", ..." * (len(unreadable) > 5),
+            stacklevel=2,
+        )
+        found = found.take([place for place in range(len(found)) if place not in unreadable])
+    if verbose:
+        print(_announcement(found, body.name, time.perf_counter() - started))
+    return found
+
+
+def _key(settings: Any) -> str:
+    return hashlib.sha256(repr(settings).encode()).hexdigest()[:24]
+
+
+def _to_do(count: int, missing: Callable[[int], Sequence[Any]]) -> int:
+    """Return how many pictures the network will see, each view counted."""
+    starts = range(0, count, PIECE)
+    return sum(
+        len(missing(piece)) * min(PIECE, count - start) for piece, start in enumerate(starts)
+    )
+
+
+def _features(
+    network: FeatureNetwork, change: _Augmentation, images: np.ndarray, piece: int
+) -> np.ndarray:
+    """Return a view's features, NaN for pictures that couldn't be read."""
+    # Told by the pictures: a rectifier makes something out of nothing.
+    unreadable = np.isnan(images[:, 0, 0, 0])
+    whole = np.nan_to_num(images) if unreadable.any() else images
+    found = network(change(whole, piece))
+    if np.isnan(found[~unreadable]).any():
+        raise ValueError(
+            "The network gives NaN for pictures that are whole. Check its weights and what it "
+            "expects of its pixels."
+        )
+    found[unreadable] = np.nan
+    return found
+
+
+class _Augmentation:
+    """Copies of layers that draw the same for the same piece, whatever was drawn before.
+
+    So a run that was killed goes on with the very same pictures.
+    """
+
+    def __init__(self, layers: Sequence[Any], seeds: tuple[int, ...]) -> None:
+        self._layers = [type(layer).from_config(layer.get_config()) for layer in layers]
+        self._seeds = seeds
+
+    def __call__(self, images: np.ndarray, piece: int) -> np.ndarray:
+        view: Any = images
+        for place, layer in enumerate(self._layers):
+            generators = [g for part in layer._flatten_layers() for g in part._seed_generators]
+            for number, generator in enumerate(generators):
+                draw = np.random.SeedSequence((*self._seeds, piece, place, number))
+                generator.state.assign(draw.generate_state(2))
+            view = layer(view, training=True)
+        return np.asarray(view)
+
+
+class _Memory:
+    """What `FeatureFile` does, without a file and for any number of pictures."""
+
+    def __init__(self, views: int) -> None:
+        self._parts: list[list[np.ndarray]] = [[] for _ in range(views)]
+
+    def __enter__(self) -> _Memory:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def needs(self, piece: int, view: int) -> bool:
+        return True
+
+    def write(self, piece: int, view: int, values: np.ndarray) -> None:
+        self._parts[view].append(values)
+
+    def read(self) -> np.ndarray:
+        return np.stack([np.concatenate(part) for part in self._parts])
+
+    @property
+    def nan_rows(self) -> set[int]:
+        return set(np.flatnonzero(np.isnan(np.concatenate(self._parts[0])[:, 0])))
+
+
+def _has_gpu() -> bool:
+    return any("gpu" in device.lower() for device in keras.distribution.list_devices())
+
+
+def _plain_labels(labels: np.ndarray) -> np.ndarray:
+    """Return labels of shape `(n,)`, or as they are if there are several in a row."""
+    return labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+
+
+def _class_of(label: Any) -> int:
+    return int(np.argmax(label)) if np.ndim(label) else int(label)
+
+
+def _numbered(labels: np.ndarray) -> tuple[str, ...]:
+    count = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+    return tuple(str(number) for number in range(count))
+
+
+def _announcement(found: Embeddings, name: str, seconds: float) -> str:
+    views = f" and {len(found.views)} views of each" if len(found.views) else ""
+    total = len(found) * (1 + len(found.views))
+    cached = "" if found.computed >= total else f", {total - found.computed:,} from the cache"
+    speed = f" ({found.computed / seconds:.0f} a second)" if found.computed else ""
+    return (
+        f"embed: {len(found):,} pictures{views}, {found.features.shape[1]:,} features each by "
+        f"{name}, {seconds:.1f} s{speed}{cached}"
+    )

@@ -1,0 +1,210 @@
+"""Networks from pictures to feature vectors, cut out of classifiers or built on backbones."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_practical.data.batches import pad
+from keras_practical.models import backbones
+from keras_practical.models.freezing import groups
+from keras_practical.models.resizing import from_config
+from keras_practical.utils.checks import check_choice
+
+__all__ = ["FeatureNetwork", "feature_model", "split_at_features"]
+
+_MOST_AT_ONCE = 64
+
+
+def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Split a classifier into what computes its features and what decides by them.
+
+    Use it to train the head on features that were computed once. Both parts share the model's own
+    layers, so training the head trains the model.
+
+    Args:
+        model: A functional or sequential classifier, such as `transfer.classifier`'s.
+
+    Returns:
+        Two models: from pictures to the input of the head's first layer that has weights or draws
+        random numbers, and from there to the outputs.
+
+    Raises:
+        ValueError: The graph has no such place: the head begins at once, or side paths lead
+            round every possible cut.
+
+    Example:
+
+    >>> from keras_practical.transfer.fine_tuning import classifier
+    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3)])
+    >>> body, head = split_at_features(classifier(network, 2))
+    >>> body.output_shape, head.output_shape
+    ((None, 5), (None, 2))
+    """
+    functional = keras.Model(model.inputs, model.outputs)
+    head = {id(layer) for layer in groups(model)[-1]}
+    cut = None
+    for operation in functional.operations:
+        layer = operation if isinstance(operation, keras.Layer) else None
+        if layer is not None and id(layer) in head and (layer.weights or draws(layer)):
+            break
+        if isinstance(operation.output, keras.KerasTensor) and layer is not functional.layers[0]:
+            cut = operation.output
+    try:
+        if cut is None:
+            raise ValueError("nothing comes before the head")
+        return keras.Model(model.inputs, cut), keras.Model(cut, model.outputs)
+    except ValueError as error:
+        raise ValueError(
+            f"`model` can't be cut between backbone and head: {error}. It must be one chain there."
+        ) from error
+
+
+def random_layer(model: keras.Model) -> keras.layers.Layer | None:
+    """Return a layer of a model that draws random numbers in training, `None` if there is none."""
+    leaves = (layer for layer in model._flatten_layers() if not layer._layers)
+    return next((layer for layer in leaves if draws(layer)), None)
+
+
+def feature_model(model: str | keras.Model, shape: tuple[int, ...]) -> keras.Model:
+    """Return the model from pictures to vectors that `embed` uses.
+
+    Args:
+        model: As in `embed`.
+        shape: Height, width and channels of the pictures.
+
+    Returns:
+        A model from `(batch, height, width, channels)` to `(batch, size)`, on the given model's
+        own weights.
+
+    Raises:
+        ValueError: The model's output isn't vectors or maps.
+
+    Example:
+
+    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3)])
+    >>> feature_model(network, (8, 8, 3)).output_shape
+    (None, 5)
+    """
+    layers = keras.layers
+    if isinstance(model, str):
+        check_choice("model", model, backbones.BACKBONES)
+        body = backbones.build(model, image_size=(shape[0], shape[1]), weights="imagenet")
+        inputs = keras.Input(shape)
+        features = inputs
+        for layer in backbones.preprocessing_layers(backbones.BACKBONES[model].preprocessing):
+            features = layer(features)
+        features = body(features)
+        name = model
+    elif _is_classifier(model):
+        body, _ = split_at_features(model)
+        inputs, features, name = body.inputs, body.outputs[0], model.name
+    else:
+        inputs, features, name = model.inputs, model.outputs[0], model.name
+    rank = len(getattr(features, "shape", ()))
+    if rank not in (2, 3, 4):
+        raise ValueError(
+            "`model` must give vectors (batch, channels), a sequence of them or a feature map. "
+            f"Received: outputs of shape {getattr(features, 'shape', None)}"
+        )
+    if rank > 2:
+        features = getattr(layers, f"GlobalAveragePooling{rank - 2}D")()(features)
+    return keras.Model(inputs, features, name=name)
+
+
+class FeatureNetwork:
+    """A model that computes features of any number of pictures, a batch at a time.
+
+    Args:
+        model: A model from pictures to vectors.
+        batch_size: Pictures at a time. Default: as many as fit into memory, at most 64; fewer
+            after all if the device's memory runs out.
+        half_precision: Whether to compute in float16.
+
+    Raises:
+        Exception: From a call, whatever the backend raises.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.ReLU()])
+    >>> FeatureNetwork(model, None, False)(np.ones((3, 2))).shape
+    (3, 2)
+    """
+
+    def __init__(self, model: keras.Model, batch_size: int | None, half_precision: bool) -> None:
+        self._model = _in_half_precision(model) if half_precision else model
+        self.batch_size = batch_size or _batch_size(model)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 features of shape `(n, size)`."""
+        while True:
+            size = min(self.batch_size, len(images))
+            try:
+                found = [
+                    self._predict(images[start : start + size])
+                    for start in range(0, len(images), size)
+                ]
+            except Exception as error:
+                if size == 1 or not _out_of_memory(error):
+                    raise
+                self.batch_size = max(1, size // 2)
+                gc.collect()
+                continue
+            return np.concatenate(found)
+
+    def _predict(self, images: np.ndarray) -> np.ndarray:
+        batch = pad(images, self.batch_size)
+        return np.asarray(self._model.predict_on_batch(batch), "float32")[: len(images)]
+
+
+def draws(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer, or one inside it, draws random numbers in training."""
+    return any(inner._seed_generators for inner in layer._flatten_layers())
+
+
+def _is_classifier(model: keras.Model) -> bool:
+    """Return whether a model ends in class probabilities."""
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Softmax):
+        return True
+    activation = getattr(last, "activation", None)
+    return activation in (keras.activations.softmax, keras.activations.sigmoid)
+
+
+def _batch_size(model: keras.Model) -> int:
+    """Return how many pictures at a time are sure to fit into memory."""
+    import psutil
+
+    largest = 1
+    for layer in model._flatten_layers():
+        for node in layer._inbound_nodes:
+            for output in node.output_tensors:
+                largest = max(largest, int(np.prod([side or 1 for side in output.shape[1:]])))
+    # A layer's input, its output and one more that waits for an addition.
+    budget = min(2**31, psutil.virtual_memory().available // 4)
+    return int(max(1, min(_MOST_AT_ONCE, budget // (3 * 4 * largest))))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = f"{type(error).__name__} {error}".upper()
+    return "RESOURCE_EXHAUSTED" in text or "RESOURCEEXHAUSTED" in text or "OUT OF MEMORY" in text
+
+
+def _in_half_precision(model: keras.Model) -> keras.Model:
+    """Return a copy of a model that computes in float16 on float32 weights."""
+    copy = from_config(model, _with_policy(model.get_config(), "mixed_float16"))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _with_policy(config: Any, policy: str) -> Any:
+    if isinstance(config, list | tuple):
+        return type(config)(_with_policy(part, policy) for part in config)
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy" and config["config"].get("name") == "float32":
+        return {**config, "config": {"name": policy}}
+    return {name: _with_policy(part, policy) for name, part in config.items()}

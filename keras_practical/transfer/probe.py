@@ -1,0 +1,262 @@
+"""The ten-second baseline: logistic regression on a pretrained network's features."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_practical.data.batches import batches_of
+from keras_practical.data.features import Embeddings
+from keras_practical.data.origin import origin_of
+from keras_practical.data.pieces import pieces_of
+from keras_practical.models.classifiers import classifier
+from keras_practical.transfer.embedding import embed
+from keras_practical.utils.checks import ImageSize, check_count, check_positive
+from keras_practical.utils.regression import logistic_regression
+
+__all__ = ["Probe", "fit_probe", "linear_probe"]
+
+# Of the penalty's inverse, for standardized features.
+_STRENGTHS = (1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
+# The logit of a class without examples.
+_NEVER = -30.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A logistic regression on features, as plain numbers.
+
+    Attributes:
+        kernel: float64 of shape `(features, classes)`.
+        bias: float64 of shape `(classes,)`.
+        strength: The inverse `C` of the penalty it was fitted with.
+
+    Example:
+
+    >>> probe = Probe(np.eye(2), np.zeros(2), 1.0)
+    >>> probe.predict_proba(np.log([[3.0, 1.0]])).round(2).tolist()
+    [[0.75, 0.25]]
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    strength: float
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        """Return probabilities of shape `(n, classes)`, as scikit-learn's classifiers do."""
+        logits = np.asarray(features) @ self.kernel + self.bias
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        return powers / powers.sum(1, keepdims=True)
+
+
+def fit_probe(
+    embeddings: Embeddings,
+    *,
+    strength: float | None = None,
+    folds: int = 3,
+    seed: int = 0,
+) -> Probe:
+    """Fit a logistic regression to embeddings, its penalty chosen by cross-validation.
+
+    Use it with `cross_validate` and wherever seconds count; `linear_probe` makes a Keras model of
+    it.
+
+    Args:
+        embeddings: What to learn from; augmented views count as further examples.
+        strength: Inverse of the penalty on the coefficients of standardized features, > 0, as
+            scikit-learn's `C`. Default: the one with the least log-loss on held-out folds; groups
+            that `load_images` was given stay together there.
+        folds: Parts for that choice, >= 2; fewer if a class has fewer examples.
+        seed: Decides the folds.
+
+    Returns:
+        A `Probe`.
+
+    Raises:
+        ValueError: An argument is outside its range, there is one class, or labels are several in
+            a row.
+
+    Example:
+
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(60) % 2
+    >>> found = Embeddings(rng.normal(size=(60, 3)) + 2 * labels[:, None], labels, (), ("a", "b"))
+    >>> bool(fit_probe(found).predict_proba([[2.0, 2.0, 2.0]])[0, 1] > 0.9)
+    True
+
+    Reference:
+        Kornblith, Shlens & Le, *Do Better ImageNet Models Transfer Better?* (2018),
+        arXiv 1805.08974; `sklearn.linear_model.LogisticRegression`.
+    """
+    check_count("folds", folds, minimum=2)
+    check_count("seed", seed, minimum=0)
+    if strength is not None:
+        check_positive("strength", strength)
+    labels = embeddings.labels
+    classes = len(embeddings.class_names)
+    counts = np.bincount(labels, minlength=classes) if labels.ndim == 1 else np.zeros(1)
+    if labels.ndim != 1 or (counts > 0).sum() < 2:
+        raise ValueError(
+            "A probe needs one integer label each, of at least two classes. "
+            f"Received: labels of shape {labels.shape}, examples by class {counts.tolist()}"
+        )
+    if strength is None:
+        folds = int(min(folds, counts[counts > 0].min()))
+        strength = _best_strength(embeddings, folds, seed) if folds > 1 else 1e-2
+    kernel, bias = _fit(*embeddings.all_views(), classes, strength, tolerance=1e-4)
+    return Probe(kernel, bias, strength)
+
+
+def linear_probe(
+    backbone: str | keras.Model,
+    data: Any,
+    *,
+    image_size: ImageSize | None = None,
+    preprocessing: str | None = None,
+    augmentation: Any = None,
+    copies: int = 1,
+    strength: float | None = None,
+    cache_dir: str | Path | None = None,
+    seed: int = 0,
+    verbose: bool = True,
+) -> keras.Model:
+    """Return a classifier whose head is a logistic regression on the backbone's features.
+
+    Start every project with it: one pass over the pictures, no learning rate, no epochs. What
+    fine-tuning adds to it may not be worth the wait. In plain Keras one calls `predict` on the
+    backbone, fits scikit-learn's `LogisticRegression`, and has two models to carry around.
+
+    Args:
+        backbone: As in `fine_tuning.classifier`.
+        data: Training data, as in `embed`.
+        image_size: As in `fine_tuning.classifier`. Default: the pictures' own.
+        preprocessing: As in `fine_tuning.classifier`.
+        augmentation: A Keras layer, or a list of them: each picture is learnt as it is and in
+            `copies` augmented views. They aren't part of the model.
+        copies: As in `embed`.
+        strength: As in `fit_probe`.
+        cache_dir: As in `embed`.
+        seed: Decides what the augmentation draws and how the penalty is chosen.
+        verbose: Whether to show progress and say what was chosen.
+
+    Returns:
+        A plain Keras model, compiled, pixels in, probabilities out, its backbone frozen: a good
+        start for `fine_tune(model, data, frozen_epochs=0)`.
+
+    Raises:
+        ValueError: As in `embed`, `fit_probe` or `fine_tuning.classifier`.
+        RuntimeError: The ImageNet weights can't be had; the text says how to go on offline.
+
+    Example:
+
+    >>> from keras_practical import load_images
+    >>> digits = load_images("digits", verbose=False)
+    >>> layers = [keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    >>> model = linear_probe(keras.Sequential(layers), digits.train, verbose=False)
+    >>> model.output_shape
+    (None, 10)
+
+    Reference:
+        As for `fit_probe`.
+    """
+    shape = pieces_of(data, repeatable=False).shape
+    names: Sequence[str] | None = origin_of(data).class_names
+    if names is None:
+        labels = np.concatenate([labels for _, labels in batches_of(data, 256)[0]])
+        names = [str(label) for label in range(int(labels.max()) + 1)]
+    model = classifier(
+        backbone,
+        names,
+        image_size=image_size or (shape[0], shape[1]),
+        preprocessing=preprocessing,
+        dropout=0.0,
+        seed=seed,
+    )
+    embeddings = embed(
+        model,
+        data,
+        augmentation=augmentation,
+        copies=copies,
+        cache_dir=cache_dir,
+        seed=seed,
+        verbose=verbose,
+    )
+    probe = fit_probe(embeddings, strength=strength, seed=seed)
+    model.layers[-1].set_weights([probe.kernel, probe.bias])
+    # So that a saved file has the state that Keras looks for on loading.
+    model.optimizer.build(model.trainable_variables)
+    if verbose:
+        print(
+            f"linear_probe: {probe.kernel.size + probe.bias.size:,} coefficients from "
+            f"{len(embeddings):,} pictures, C = {probe.strength:g} "
+            f"({'chosen by cross-validation' if strength is None else 'as given'})"
+        )
+    return model
+
+
+def _best_strength(embeddings: Embeddings, folds: int, seed: int) -> float:
+    """Return the strength with the least log-loss on held-out folds, climbing down from 0.01."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    labels, groups = embeddings.labels, [record.group for record in embeddings.index]
+    kind = StratifiedKFold
+    if groups and None not in groups:
+        # Patients on both sides would ask for a penalty under which they can be recognised.
+        pairs = set(zip(labels.tolist(), groups, strict=True))
+        fewest = min(Counter(label for label, _ in pairs).values())
+        if fewest > 1:
+            kind, folds = StratifiedGroupKFold, min(folds, fewest)
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    classes = len(embeddings.class_names)
+    parts = [
+        (embeddings.take(train), embeddings.take(test))
+        for train, test in splitter.split(
+            embeddings.features, labels, groups if kind is StratifiedGroupKFold else None
+        )
+    ]
+    found: dict[int, float] = {}
+
+    def loss(place: int) -> float:
+        """Return the mean loss over the folds; the loss has one valley."""
+        if not 0 <= place < len(_STRENGTHS):
+            return np.inf
+        if place not in found:
+            losses = []
+            for train, test in parts:
+                # Roughly: a strength is chosen by orders of magnitude.
+                fitted = _fit(*train.all_views(), classes, _STRENGTHS[place], tolerance=1e-3)
+                chances = Probe(*fitted, 1.0).predict_proba(test.features)
+                chosen = chances[np.arange(len(test)), test.labels]
+                losses.append(-np.log(np.clip(chosen, 1e-12, 1.0)).mean())
+            found[place] = float(np.mean(losses))
+        return found[place]
+
+    place = _STRENGTHS.index(0.01)
+    step = 1 if loss(place + 1) < loss(place) else -1
+    while loss(place + step) < loss(place):
+        place += step
+    return _STRENGTHS[place]
+
+
+def _fit(
+    features: np.ndarray, labels: np.ndarray, classes: int, strength: float, *, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel and bias for features as they come."""
+    mean, deviation = features.mean(0), features.std(0) + 1e-6
+    standardized = (features - mean) / deviation
+    model = logistic_regression(standardized, labels, strength=strength, tolerance=tolerance)
+    found, offsets = model.coef_.T.astype("float64"), model.intercept_.astype("float64")
+    if len(model.classes_) == 2:  # One column then: the second class's log-odds.
+        found = np.concatenate([-found, found], axis=1) / 2
+        offsets = np.array([-offsets[0], offsets[0]]) / 2
+    kernel = np.zeros((features.shape[1], classes))
+    bias = np.full(classes, _NEVER)
+    kernel[:, model.classes_] = found / deviation[:, None]
+    bias[model.classes_] = offsets - mean @ kernel[:, model.classes_]
+    return kernel, bias

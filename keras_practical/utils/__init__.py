@@ -1,0 +1,1 @@
+"""What knows neither images nor texts: checks, progress, drawing, intervals, regression."""

@@ -1,0 +1,296 @@
+"""Scans: the classifier, where it looks, and how scans are read."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny import tiny_backbone
+
+from keras_practical import evaluate, load_volumes, pad_volumes, read_volume, transfer
+from keras_practical.scans.batches import VolumeBatches
+from keras_practical.scans.classifiers import slice_attention, volume_classifier
+from keras_practical.scans.layers import AttentionPooling
+
+# Also run on JAX.
+pytestmark = pytest.mark.any_backend
+
+
+def planted_nodules(n, seed, side=16):
+    """Return scans of 5 to 11 noisy slices, their classes, and which slice shows the nodule."""
+    rng = np.random.default_rng(seed)
+    scans, places = [], []
+    for number in range(n):
+        depth = rng.integers(5, 12)
+        # Scans differ in brightness by more than a nodule is bright.
+        scan = rng.normal(rng.uniform(40, 140), 12, (depth, side, side, 1))
+        place = rng.integers(depth) if number % 2 else -1
+        if number % 2:
+            row, column = rng.integers(2, side - 4, 2)
+            scan[place, row : row + 3, column : column + 3] += 90
+        scans.append(np.clip(scan, 0, 255).astype("uint8"))
+        places.append(place)
+    return scans, np.arange(n) % 2, np.array(places)
+
+
+def small_encoder(side=16):
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((side, side, 1)),
+            layers.Rescaling(1 / 127.5, offset=-1.0),
+            layers.Conv2D(8, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(16, 3, activation="relu"),
+            layers.GlobalMaxPooling2D(),
+        ],
+        name="encoder",
+    )
+
+
+def test_attention_pooling_is_the_papers_equation(rng):
+    features = rng.normal(size=(2, 3, 4)).astype("float32")
+    scans = np.zeros((2, 3, 5, 5, 1), "float32")
+    scans[1, 2] = -1.0
+    layer = AttentionPooling(6, seed=0)
+    pooled, attention = layer([features.reshape(6, 4), scans])
+    content, gate, score = (ops.convert_to_numpy(weight) for weight in layer.weights)
+    hidden = np.tanh(features @ content) / (1 + np.exp(-(features @ gate)))
+    raw = np.exp((hidden @ score)[..., 0])
+    raw[1, 2] = 0.0
+    expected = raw / raw.sum(1, keepdims=True)
+    np.testing.assert_allclose(attention, expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        pooled, (features * expected[..., None]).sum(1), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_padding_changes_nothing(rng):
+    model = volume_classifier(small_encoder(), 2, seed=0)
+    scan = rng.integers(0, 255, (4, 16, 16, 1)).astype("float32")
+    alone = model.predict(scan[None], verbose=0)
+    filled = model.predict(pad_volumes([scan, np.zeros((9, 16, 16, 1))]), verbose=0)
+    np.testing.assert_allclose(filled[:1], alone, atol=1e-5)
+
+
+def test_it_finds_the_slices_that_matter(tmp_path):
+    scans, labels, _ = planted_nodules(96, seed=0)
+    unseen, unseen_labels, places = planted_nodules(60, seed=1)
+    keras.utils.set_random_seed(0)
+    model = volume_classifier(small_encoder(), ["clear", "nodule"], attention_units=16, seed=0)
+    transfer.fine_tune(
+        model,
+        VolumeBatches(scans, labels, batch_size=8, seed=0),
+        frozen_epochs=0,
+        epochs=15,
+        max_learning_rate=1e-2,
+        backbone_multiplier=1.0,
+        verbose=0,
+    )
+    found = evaluate(model, VolumeBatches(unseen, unseen_labels, batch_size=8), verbose=False)
+    assert found.accuracy_interval[0] > 0.75
+    attention = slice_attention(model, unseen)
+    assert [len(weights) for weights in attention] == [len(scan) for scan in unseen]
+    with_nodule = np.flatnonzero(unseen_labels)
+    hits = np.mean([attention[row].argmax() == places[row] for row in with_nodule])
+    chance = np.mean([1 / len(unseen[row]) for row in with_nodule])
+    assert chance < 0.2
+    assert hits > 0.7
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        slice_attention(loaded, unseen[:3])[1], attention[1], rtol=1e-4, atol=1e-6
+    )
+
+
+def test_fine_tune_goes_through_both_phases(rng):
+    scans = [rng.integers(0, 255, (depth, 8, 8, 1)) for depth in (3, 5, 4, 2)]
+    model = volume_classifier(tiny_backbone(), 3, seed=0)
+    assert [layer.trainable for layer in model.layers if layer.name == "tiny"]
+    frozen = transfer.summary(model)
+    assert frozen.rows[0][3] == 0
+    data = VolumeBatches(scans, [0, 1, 2, 0], seed=0)
+    history = transfer.fine_tune(model, data, frozen_epochs=1, epochs=1, verbose=0)
+    assert history.epoch == [0, 1]
+    assert transfer.summary(model).frozen_batch_norm_count == 2
+    assert model.predict(np.zeros((1, 6, 8, 8, 1)), verbose=0).shape == (1, 3)
+
+
+def test_grey_scans_reach_an_rgb_backbone_as_three_equal_channels(rng):
+    backbone = tiny_backbone()
+    scan = rng.integers(0, 255, (1, 4, 8, 8, 1)).astype("float32")
+    grey = volume_classifier(backbone, 2, seed=0)
+    colour = volume_classifier(backbone, 2, channels=3, seed=0)
+    expected = colour.predict(np.repeat(scan, 3, axis=-1), verbose=0)
+    np.testing.assert_allclose(grey.predict(scan, verbose=0), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": 2}, "`channels` must be one of 1, 3"),
+        ({"dropout": 1.0}, "`dropout`"),
+        ({"attention_units": 0}, "`attention_units`"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        volume_classifier(tiny_backbone(), 2, **options)
+
+
+def test_slice_attention_needs_a_volume_classifier():
+    with pytest.raises(ValueError, match=r"transfer\.volume_classifier.*tiny"):
+        slice_attention(tiny_backbone(), [np.zeros((2, 8, 8, 3))])
+
+
+def test_batches_come_in_a_new_order_each_epoch_and_in_their_own_without_seed():
+    scans = [np.full((1, 2, 2, 1), value) for value in range(6)]
+
+    def values(batches):
+        return [int(v) for place in range(len(batches)) for v in batches[place][0][:, 0, 0, 0, 0]]
+
+    ordered = VolumeBatches(scans, range(6), batch_size=4)
+    assert values(ordered) == list(range(6))
+    shuffled = VolumeBatches(scans, range(6), batch_size=4, seed=0)
+    first = values(shuffled)
+    assert [int(label) for place in (0, 1) for label in shuffled[place][1]] == first
+    shuffled.on_epoch_end()
+    assert sorted(values(shuffled)) == sorted(first) == list(range(6))
+    assert values(shuffled) != first
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: pad_volumes([]), "alike but for"),
+        (lambda: pad_volumes([np.zeros((2, 4, 4, 1)), np.zeros((2, 5, 4, 1))]), "alike but for"),
+        (lambda: pad_volumes([np.zeros((4, 2, 2, 1))], depth=3), "deepest scan, 4"),
+        (lambda: VolumeBatches([np.zeros((4, 2, 2, 1))], [0, 1]), "one label for each"),
+    ],
+)
+def test_wrong_scans_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def write_slices(folder, values, names=None):
+    """Write grey PNG slices of one value each."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for number, value in enumerate(values):
+        name = names[number] if names else f"slice_{number}"
+        Image.new("L", (4, 4), value).save(folder / f"{name}.png")
+
+
+def test_slices_come_in_the_order_of_their_numbers(tmp_path):
+    write_slices(tmp_path / "scan", [10, 100, 20], ["slice_1", "slice_10", "slice_2"])
+    assert read_volume(tmp_path / "scan")[:, 0, 0, 0].tolist() == [10, 20, 100]
+
+
+def test_max_slices_are_spread(tmp_path):
+    write_slices(tmp_path / "scan", range(10))
+    found = read_volume(tmp_path / "scan", max_slices=5)[:, 0, 0, 0].tolist()
+    assert found == [1, 3, 5, 7, 9]
+
+
+def dicom_slice(value, position, series="1.2"):
+    import io
+
+    import pydicom
+    from pydicom.data import get_testdata_file
+
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False))
+    dataset.Rows = dataset.Columns = 4
+    dataset.PixelData = np.full((4, 4), value, "int16").tobytes()
+    dataset.ImagePositionPatient = [0, 0, position]
+    dataset.SeriesInstanceUID = series
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def test_dicom_slices_come_from_the_feet_to_the_head_in_one_range(tmp_path):
+    for name, value, position in (("a", 300, 5.0), ("b", 100, -2.5), ("c", 200, 1.0)):
+        (tmp_path / f"{name}.dcm").write_bytes(dicom_slice(value, position))
+    assert read_volume(tmp_path)[:, 0, 0, 0].tolist() == [0, 128, 255]
+
+
+def test_slices_of_two_series_are_refused(tmp_path):
+    for name, series in (("a", "1.2"), ("b", "1.3")):
+        (tmp_path / f"{name}.dcm").write_bytes(dicom_slice(0, 0, series))
+    with pytest.raises(ValueError, match="slices of 2 series"):
+        read_volume(tmp_path)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Scans of two classes: folders of slices, a NIfTI file, and one with a broken slice."""
+    import nibabel
+
+    root = tmp_path / "study"
+    for name, class_name in (("p1", "ill"), ("p2", "ill"), ("p3", "well"), ("p4", "well")):
+        write_slices(root / class_name / name, range(int(name[1]) + 1))
+    write_slices(root / "well" / "p4_again" / "series", range(2))
+    volume = nibabel.Nifti1Image(np.random.default_rng(0).normal(size=(4, 4, 7)), np.eye(4))
+    nibabel.save(volume, root / "ill" / "p5.nii.gz")
+    write_slices(root / "ill" / "p6", range(3))
+    (root / "ill" / "p6" / "slice_1.png").write_bytes(b"no picture")
+    return root
+
+
+def test_load_volumes_reads_scans_splits_by_group_and_names_broken_ones(study, capsys):
+    with pytest.warns(UserWarning, match=r"(?s)1 of 7.*p6.*slice_1\.png.*not a picture"):
+        data = load_volumes(
+            study,
+            image_size=4,
+            batch_size=3,
+            validation_fraction=0.4,
+            groups=lambda record: record.name.split("/")[1][:2],
+        )
+    assert data.class_names == ("ill", "well")
+    sides = [{r.group for r in data.index.split(split)} for split in ("train", "validation")]
+    assert sides[0].isdisjoint(sides[1])
+    depths = {r.name.split("/")[-1]: None for r in data.index}
+    assert {"p1", "p5.nii.gz", "series", "p6"} <= set(depths)
+    seen = sum(len(labels) for place in range(len(data.train)) for labels in [data.train[place][1]])
+    assert seen + len(data.index.split("validation")) == 6
+    assert "scans of 2 to 7 slices, 2 classes" in capsys.readouterr().out
+    model = volume_classifier(tiny_backbone_of(4), data.class_names)
+    assert evaluate(model, data.validation, verbose=False).class_names == ("ill", "well")
+
+
+def tiny_backbone_of(side):
+    return keras.Sequential([keras.Input((side, side, 1)), keras.layers.Conv2D(3, 3)])
+
+
+def test_scans_beyond_the_memory_are_read_again(study, monkeypatch):
+    from keras_practical.scans import loading
+
+    options = {"image_size": 4, "validation_fraction": 0, "verbose": False, "batch_size": 9}
+    with pytest.warns(UserWarning, match="1 of 7"):
+        kept = load_volumes(study, **options).train[0]
+    monkeypatch.setattr(loading, "_MEMORY_LIMIT_BYTES", 50)
+    with pytest.warns(UserWarning, match="1 of 7"):
+        again = load_volumes(study, **options).train[0]
+    np.testing.assert_array_equal(kept[0], again[0])
+
+
+def test_ensemble_is_the_mean_and_saves(tmp_path, rng):
+    models = [transfer.classifier(tiny_backbone(seed), 3, seed=seed) for seed in range(3)]
+    images = rng.integers(0, 255, (5, 8, 8, 3)).astype("float32")
+    joint = transfer.ensemble(models)
+    expected = np.mean([model.predict(images, verbose=0) for model in models], axis=0)
+    np.testing.assert_allclose(joint.predict(images, verbose=0), expected, atol=1e-6)
+    assert evaluate(joint, (images, [0, 1, 2, 0, 1]), verbose=False).n == 5
+    joint.save(tmp_path / "joint.keras")
+    loaded = keras.models.load_model(tmp_path / "joint.keras")
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), expected, atol=1e-6)
+
+
+def test_ensemble_of_one_or_of_others_is_refused():
+    first = transfer.classifier(tiny_backbone(), 3)
+    with pytest.raises(ValueError, match="at least two"):
+        transfer.ensemble([first])
+    with pytest.raises(ValueError, match="same inputs and outputs"):
+        transfer.ensemble([first, transfer.classifier(tiny_backbone(1), 2)])
