@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical.data.order import EpochOrder
+
 
 def batches_of(data: Any, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], int | None]:
     """Return an iterator over `(inputs, labels)` batches of arrays, and how many there are.
@@ -29,6 +31,46 @@ def batches_of(data: Any, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], i
     cardinality = getattr(data, "cardinality", None)
     count = int(cardinality()) if cardinality else -1
     return ((_array(batch[0]), _array(batch[1])) for batch in data), count if count >= 0 else None
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches of arrays in a new order each epoch, whatever the global random generators say.
+
+    Use it instead of giving `fit` the arrays, whose order comes from the global generators.
+
+    Args:
+        inputs: Array of shape `(n, ...)`.
+        labels: Array of shape `(n, ...)`.
+        batch_size: Examples a batch, >= 1.
+        order: Draws the order of each epoch.
+
+    Example:
+
+    >>> batches = ShuffledBatches(np.arange(3), np.arange(3), 2, EpochOrder(3, seed=0))
+    >>> [labels.tolist() for _, labels in (batches[0], batches[1])]
+    [[0, 2], [1]]
+    """
+
+    def __init__(
+        self, inputs: np.ndarray, labels: np.ndarray, batch_size: int, order: EpochOrder
+    ) -> None:
+        super().__init__()
+        self._inputs, self._labels = inputs, labels
+        self._batch_size = batch_size
+        self.epoch_order = order
+
+    def __len__(self) -> int:
+        return -(-len(self._labels) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a batch of inputs and labels."""
+        start = index * self._batch_size
+        rows = self.epoch_order.current()[start : start + self._batch_size]
+        return self._inputs[rows], self._labels[rows]
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch's order."""
+        self.epoch_order.set_epoch(self.epoch_order.epoch + 1)
 
 
 def pad(batch: Any, size: int) -> Any:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_practical.data import dicom, named_sets, sources
-from keras_practical.data.image_set import EpochOrder, PixelSource, dataset_of
+from keras_practical.data.image_set import PixelSource, dataset_of
 from keras_practical.data.index import SPLITS, ImageIndex, ImageRecord
+from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 from keras_practical.data.pixel_store import PixelStore
 from keras_practical.data.reading import Header
 from keras_practical.data.sources import Listing, listing_of
-from keras_practical.data.splitting import Groups, decide_splits, groups_of
+from keras_practical.data.splitting import Groups, divided
 from keras_practical.utils.checks import (
     ImageSize,
     check_between,
@@ -249,8 +250,7 @@ def load_images(
     if image_size is None:
         image_size = listing.native_size or _FILE_SIZE
     size = check_image_size("image_size", image_size)
-    group_names = groups_of(listing, groups)
-    splits = decide_splits(listing, validation_fraction, seed, groups=group_names)
+    group_names, splits = divided(listing, fraction=validation_fraction, seed=seed, groups=groups)
     store = PixelStore(listing.pictures, size, aspect=aspect, color_mode=color_mode, window=window)
     mode = _cache_mode(cache, store.nbytes)
     if mode is None:

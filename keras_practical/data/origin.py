@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from keras_practical.data.image_set import EpochOrder, PixelSource
+from keras_practical.data.image_set import PixelSource
 from keras_practical.data.index import ImageRecord
+from keras_practical.data.order import EpochOrder
 
 # Transformations of `tf.data` after which the elements are the very same, in the same order.
 _SAME_ELEMENTS = {"AssertCardinality", "Cache", "Options", "Prefetch"}

@@ -13,7 +13,7 @@ import numpy as np
 from keras_practical.data.index import ImageRecord
 from keras_practical.data.sources import Listing, composed
 
-__all__ = ["decide_splits", "groups_of"]
+__all__ = ["decide_splits", "divided", "groups_of"]
 
 Groups = Callable[[ImageRecord], Any] | Mapping[str, Any] | str
 
@@ -59,8 +59,46 @@ def groups_of(listing: Listing, groups: Groups | None) -> list[str] | None:
     return found
 
 
+def divided(
+    listing: Listing,
+    *,
+    fraction: float,
+    seed: int,
+    groups: Groups | None = None,
+    strict: bool = True,
+) -> tuple[list[str] | None, list[str]]:
+    """Return each image's group and split: what every loader, and `audit`, goes by.
+
+    Args:
+        listing: The images.
+        fraction: Part of each class to hold out, where the listing leaves it open.
+        seed: Decides which.
+        groups: As in `load_images`.
+        strict: As in `decide_splits`.
+
+    Returns:
+        One group an image, or `None` without groups; and one split an image.
+
+    Raises:
+        ValueError: As `groups_of` and `decide_splits`.
+
+    Example:
+
+    >>> listing = Listing([b""] * 4, list("abcd"), [0, 0, 1, 1], [None] * 4, ("x", "y"))
+    >>> divided(listing, fraction=0.5, seed=0)[1].count("validation")
+    2
+    """
+    names = groups_of(listing, groups)
+    return names, decide_splits(listing, fraction, seed, groups=names, strict=strict)
+
+
 def decide_splits(
-    listing: Listing, fraction: float, seed: int, *, groups: Sequence[str] | None = None
+    listing: Listing,
+    fraction: float,
+    seed: int,
+    *,
+    groups: Sequence[str] | None = None,
+    strict: bool = True,
 ) -> list[str]:
     """Give each undecided picture to training or validation, class by class.
 
@@ -74,12 +112,15 @@ def decide_splits(
         fraction: Part of each class to hold out.
         seed: Decides the order.
         groups: What each picture belongs to. Default: each is by itself.
+        strict: Whether a class that can't be on both sides is an error. Otherwise it stays in
+            training.
 
     Returns:
         `"train"`, `"validation"` or `"test"` for each picture.
 
     Raises:
-        ValueError: A class has one picture, or one group, which can't be on both sides.
+        ValueError: A class has one picture, or one group, which can't be on both sides, and
+            `strict`.
 
     Example:
 
@@ -92,14 +133,14 @@ def decide_splits(
     if groups is not None:
         _warn_of_leaks(listing, groups)
         if fraction and open_places:
-            for place in _hold_out_groups(listing, open_places, groups, fraction, seed):
+            for place in _hold_out_groups(listing, open_places, groups, fraction, seed, strict):
                 splits[place] = "validation"
         return splits
     if fraction == 0.0:
         return splits
     for label, class_name in enumerate(listing.class_names):
         places = [place for place in open_places if listing.labels[place] == label]
-        if not places:
+        if not places or (len(places) < 2 and not strict):
             continue
         if len(places) < 2:
             raise ValueError(
@@ -114,7 +155,12 @@ def decide_splits(
 
 
 def _hold_out_groups(
-    listing: Listing, places: Sequence[int], groups: Sequence[str], fraction: float, seed: int
+    listing: Listing,
+    places: Sequence[int],
+    groups: Sequence[str],
+    fraction: float,
+    seed: int,
+    strict: bool,
 ) -> list[int]:
     """Return the places that are held out."""
     classes = len(listing.class_names)
@@ -125,7 +171,7 @@ def _hold_out_groups(
     order = sorted(counts, key=lambda group: _rank(group, seed))
     table = np.array([counts[group] for group in order])
     for label, with_class in enumerate((table > 0).sum(0)):
-        if with_class == 1:
+        if with_class == 1 and strict:
             raise ValueError(
                 f"Class {listing.class_names[label]!r} has one group, which can't serve for both "
                 "training and validation. Add pictures of other groups, or pass "
@@ -153,6 +199,8 @@ def _hold_out_groups(
                     held_out[row] = True
                     break
             else:
+                if not strict:
+                    continue
                 raise ValueError(
                     f"Class {listing.class_names[label]!r} can't be in both training and "
                     "validation: its groups hold all that other classes have. Use smaller groups."

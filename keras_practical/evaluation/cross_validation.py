@@ -10,9 +10,10 @@ import keras
 import numpy as np
 
 from keras_practical.data.features import Embeddings
-from keras_practical.data.image_set import EpochOrder, PixelSource, dataset_of
+from keras_practical.data.image_set import PixelSource, dataset_of
 from keras_practical.data.index import ImageRecord
 from keras_practical.data.loading import ImageData
+from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
 from keras_practical.evaluation.prediction import predict_with_labels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,10 @@ import numpy as np
 from keras_practical.data.features import Embeddings
 from keras_practical.data.image_set import PictureFinder
 from keras_practical.data.index import ImageIndex
-from keras_practical.data.loading import ImageData, index_of
+from keras_practical.data.loading import ImageData, index_of, listing_of_any
 from keras_practical.data.reading import Header
-from keras_practical.data.sources import Listing, from_csv, from_folder, listing_of
-from keras_practical.data.splitting import decide_splits
+from keras_practical.data.sources import listing_of
+from keras_practical.data.splitting import Groups, divided
 from keras_practical.inspection.copies import SimilarPair, near_duplicates
 from keras_practical.inspection.findings import KINDS, AuditFindings
 from keras_practical.inspection.image_rules import class_findings, picture_findings
@@ -33,6 +32,7 @@ def audit(
     *,
     validation_fraction: float = 0.2,
     seed: int = 0,
+    groups: Groups | None = None,
     columns: Mapping[str, str] | None = None,
     embeddings: Embeddings | None = None,
     verbose: bool = True,
@@ -58,6 +58,8 @@ def audit(
         validation_fraction: As in `load_images`, where the source has no validation split: the
             split that is judged is the one that `load_images` would make.
         seed: As in `load_images`; also decides the shortcut test's folds.
+        groups: As in `load_images`, for a folder or a CSV file: the split that is judged keeps them
+            whole.
         columns: As in `load_images`, for a CSV file.
         embeddings: What `embed` gave for these pictures (all or some of them): near copies whose
             pixels leave doubts are then confirmed by what a network sees. Optional.
@@ -85,7 +87,7 @@ def audit(
     check_between("validation_fraction", validation_fraction, 0.0, 0.9)
     check_count("seed", seed, minimum=0)
     started = time.perf_counter()
-    index, sources = _index_of(source, validation_fraction, seed, columns)
+    index, sources = _index_of(source, validation_fraction, seed, groups, columns)
     finder = PictureFinder(index, sources)
     measures = measure_pictures(index, finder, verbose=verbose)
     index = _with_headers(index, measures)
@@ -112,12 +114,22 @@ def audit(
 
 
 def _index_of(
-    source: Any, fraction: float, seed: int, columns: Mapping[str, str] | None
+    source: Any,
+    fraction: float,
+    seed: int,
+    groups: Groups | None,
+    columns: Mapping[str, str] | None,
 ) -> tuple[ImageIndex, list[Any]]:
     """Return the index of what is to be looked at, and the pixel sources behind it, if any."""
+    if isinstance(source, ImageData | ImageIndex):
+        for name, value in (("groups", groups), ("columns", columns)):
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` means nothing for data that are loaded already, whose index has its "
+                    f"groups and splits. Pass it to `load_images`. Received: {name}={value!r}"
+                )
     if isinstance(source, ImageData):
-        parts = (source.train, source.validation, source.test)
-        return source.index, [part.source for part in parts if part is not None]
+        return source.index, list(source.sources)
     if isinstance(source, ImageIndex):
         listing_of(source)  # Says what to do if the pictures aren't files.
         return source, []
@@ -126,27 +138,19 @@ def _index_of(
             "`source` must be a folder, a CSV file, an ImageIndex or what `load_images` returned. "
             f"Load other data first: audit(load_images(...)). Received: {type(source).__name__}"
         )
-    if Path(source).suffix.lower() in (".csv", ".tsv"):
-        listing = from_csv(source, columns=columns)
-    elif source in ("digits", "cats_vs_dogs") or str(source).startswith("tfds:"):
+    if source in ("digits", "cats_vs_dogs") or str(source).startswith("tfds:"):
         raise ValueError(f"Load named data first: audit(load_images({source!r}))")
-    else:
-        listing = from_folder(source)
-    listing = replace(listing, splits=_splits(listing, fraction, seed))
-    headers = [Header()] * len(listing.pictures)
-    return index_of(listing, [split or "train" for split in listing.splits], headers, None), []
-
-
-def _splits(listing: Listing, fraction: float, seed: int) -> Sequence[str]:
-    """Split as `load_images` does, except that a class of one picture is no reason to stop."""
-    counts = Counter(
-        label for label, split in zip(listing.labels, listing.splits, strict=True) if split is None
+    listing = listing_of_any(
+        source,
+        class_names=None,
+        columns=columns,
+        group_column=groups if isinstance(groups, str) else None,
+        download=False,
+        data_dir=None,
     )
-    splits = [
-        "train" if split is None and counts[label] < 2 else split
-        for label, split in zip(listing.labels, listing.splits, strict=True)
-    ]
-    return decide_splits(replace(listing, splits=splits), fraction, seed)
+    # A class of one picture, or of one group, is a finding and no reason to stop.
+    names, splits = divided(listing, fraction=fraction, seed=seed, groups=groups, strict=False)
+    return index_of(listing, splits, [Header()] * len(listing.pictures), names), []
 
 
 def _with_headers(index: ImageIndex, measures: Sequence[PictureMeasures]) -> ImageIndex:

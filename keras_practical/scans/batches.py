@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_practical.data.image_set import EpochOrder
+from keras_practical.data.order import EpochOrder
 from keras_practical.utils.checks import (
     check_count,
 )

@@ -15,7 +15,7 @@ from keras_practical.data import dicom, sources
 from keras_practical.data.index import SPLITS, ImageIndex
 from keras_practical.data.loading import index_of, report_problems
 from keras_practical.data.reading import Header
-from keras_practical.data.splitting import Groups, decide_splits, groups_of
+from keras_practical.data.splitting import Groups, divided
 from keras_practical.scans.batches import VolumeBatches
 from keras_practical.scans.files import is_nifti, read_volume
 from keras_practical.utils.checks import (
@@ -133,8 +133,7 @@ def load_volumes(
     if max_slices is not None:
         check_count("max_slices", max_slices)
     listing = _list(source, columns, groups if isinstance(groups, str) else None)
-    group_names = groups_of(listing, groups)
-    splits = decide_splits(listing, validation_fraction, seed, groups=group_names)
+    group_names, splits = divided(listing, fraction=validation_fraction, seed=seed, groups=groups)
     scans = _Scans([Path(path) for path in listing.pictures], options)
     headers = scans.read_all(verbose=verbose)
     index = index_of(listing, splits, headers, group_names)

@@ -8,11 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical.data.batches import ShuffledBatches
+from keras_practical.data.order import EpochOrder
 from keras_practical.text.classifiers import predict_texts
 from keras_practical.text.loading import LabelledTexts
 from keras_practical.text.vocabulary import SubwordVocabulary
 from keras_practical.training.layer_rates import scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
+from keras_practical.training.resuming import SetEpoch
 from keras_practical.utils.checks import check_count, check_positive
 from keras_practical.utils.regression import logistic_regression
 
@@ -125,7 +128,7 @@ def fine_tune(
     steps = -(-len(train) // batch_size) * epochs
     groups = [[v for n in names for v in encoder.get_layer(n).variables] for names in _GROUPS]
     rates = [group_divisor ** -(place + 1) for place in range(len(_GROUPS))]
-    keras.utils.set_random_seed(seed)
+    batches = ShuffledBatches(inputs, train.labels, batch_size, EpochOrder(len(train), seed))
     for first, last, thawed in _phases(epochs):
         _thaw(encoder, thawed)
         if verbose:
@@ -140,13 +143,16 @@ def fine_tune(
         scale_learning_rates(optimizer, groups, rates)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         done = model.fit(
-            inputs,
-            train.labels,
-            batch_size=batch_size,
+            batches,
+            shuffle=False,
             validation_data=held_out,
             initial_epoch=first,
             epochs=last,
-            callbacks=[*callbacks, OneCycle(max_learning_rate, total_steps=steps)],
+            callbacks=[
+                *callbacks,
+                SetEpoch(batches),
+                OneCycle(max_learning_rate, total_steps=steps),
+            ],
             verbose=verbose,
         )
         history.epoch += done.epoch

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_practical.data.features import Embeddings
-from keras_practical.data.image_set import EpochOrder
+from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 from keras_practical.transfer.embedding import embed
 from keras_practical.transfer.feature_network import draws, random_layer, split_at_features

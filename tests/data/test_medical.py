@@ -10,7 +10,8 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from keras_practical import load_images, read_image, read_volume
+from keras_practical import load_images, read_image
+from keras_practical.scans import read_volume
 from keras_practical.scans.files import nifti_slices
 
 

@@ -178,7 +178,7 @@ def test_interrupted_build_leaves_no_file(files, tmp_path, monkeypatch):
 
 def test_check_files_decodes_only_what_it_must(files, decoded):
     data = bytearray(files[0].read_bytes())
-    data[loading.index(b"IDAT") + 6] ^= 255
+    data[data.index(b"IDAT") + 6] ^= 255
     broken = files[0].with_name("broken.png")
     broken.write_bytes(data)
     headers = store([broken, broken, files[0]]).check_files([True, False, False], verbose=False)

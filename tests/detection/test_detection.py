@@ -19,7 +19,6 @@ from keras_practical.detection import (
     OffsetLoss,
     SizeLoss,
     Windows,
-    boxes,
     build,
     detect,
     evaluate,
@@ -98,24 +97,24 @@ def trained():
 def test_overlaps_by_hand():
     first = np.array([[0, 0, 10, 10.0]])
     others = np.array([[0, 0, 10, 10.0], [5, 0, 15, 10], [20, 20, 30, 30], [0, 0, 0, 0]])
-    np.testing.assert_allclose(boxes.overlaps(first, others), [[1, 1 / 3, 0, 0]])
+    np.testing.assert_allclose(inference.overlaps(first, others), [[1, 1 / 3, 0, 0]])
 
 
 def test_averaged_boxes_by_hand():
     boxes = np.array([[0, 0, 10, 10.0], [2, 0, 12, 10], [40, 0, 50, 10], [0, 0, 10, 10]])
     scores, labels = np.array([0.75, 0.25, 0.5, 0.5]), np.array([0, 0, 0, 1])
-    found = boxes.averaged(boxes, scores, labels, np.array([0, 2]))
+    found = inference.averaged(boxes, scores, labels, np.array([0, 2]))
     np.testing.assert_allclose(found, [[0.5, 0, 10.5, 10], [40, 0, 50, 10]])
-    assert boxes.averaged(boxes, scores, labels, np.zeros(0, int)).shape == (0, 4)
+    assert inference.averaged(boxes, scores, labels, np.zeros(0, int)).shape == (0, 4)
 
 
 def test_suppression_keeps_the_best_of_each_heap_and_other_classes():
     boxes = np.array([[0, 0, 10, 10.0], [1, 0, 11, 10], [40, 0, 50, 10], [0, 0, 10, 10]])
-    kept = boxes.non_maximum_suppression(
+    kept = inference.non_maximum_suppression(
         boxes, np.array([0.6, 0.9, 0.3, 0.5]), np.array([0, 0, 0, 1]), 0.5
     )
     assert kept.tolist() == [1, 3, 2]
-    assert not len(boxes.non_maximum_suppression(boxes[:0], np.zeros(0), np.zeros(0), 0.5))
+    assert not len(inference.non_maximum_suppression(boxes[:0], np.zeros(0), np.zeros(0), 0.5))
 
 
 # --- targets and losses
@@ -303,10 +302,10 @@ def test_a_large_picture_in_tiles_gives_what_a_small_one_does(trained, monkeypat
     whole = detect(model, image.source)
     monkeypatch.setattr(inference, "_TILE", 128)
     tiled = detect(model, image.source)
-    shared = boxes.overlaps(whole.boxes[:3], tiled.boxes[:3])
+    shared = inference.overlaps(whole.boxes[:3], tiled.boxes[:3])
     assert (shared.max(1) > 0.8).all()
     assert (whole.labels[:3] == tiled.labels[shared.argmax(1)]).all()
-    assert (boxes.overlaps(image.boxes, tiled.boxes[:3]).max(1) > 0.5).all()
+    assert (inference.overlaps(image.boxes, tiled.boxes[:3]).max(1) > 0.5).all()
 
 
 @pytest.mark.parametrize(("length", "side", "margin"), [(50, 64, 8), (65, 64, 8), (900, 512, 48)])
@@ -335,7 +334,7 @@ def test_a_mirrored_picture_gives_mirrored_boxes(trained):
     assert len(boxes) == 3
     left, top, right, bottom = mirrored.T
     back = np.stack([96 - right, top, 96 - left, bottom], 1)
-    assert (boxes.overlaps(back, boxes).max(1) > 0.8).all()
+    assert (inference.overlaps(back, boxes).max(1) > 0.8).all()
     once = detect(model, pixels, tta=None).boxes[:3]
     assert np.abs(once - boxes).max() > 0.01
 
@@ -344,7 +343,7 @@ def test_detects_at_other_scales_when_told(trained):
     model, _ = trained
     image = picture(np.random.default_rng(4), [(40, 30, 150, 0)], side=260)
     found = detect(model, image.source, largest_pixels=200)
-    assert boxes.overlaps(found.boxes[:1], image.boxes)[0, 0] > 0.7
+    assert inference.overlaps(found.boxes[:1], image.boxes)[0, 0] > 0.7
 
 
 def test_saved_and_loaded_detector_finds_the_same(trained, tmp_path):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import keras_practical as kp
-from keras_practical import predict_with_labels, wilson_interval
+from keras_practical.evaluation import predict_with_labels, wilson_interval
 
 # Also run on JAX.
 pytestmark = pytest.mark.any_backend

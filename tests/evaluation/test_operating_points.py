@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_practical import sensitivity_at_specificity, wilson_interval
+from keras_practical.evaluation import sensitivity_at_specificity, wilson_interval
 
 # Also run on JAX.
 pytestmark = pytest.mark.any_backend

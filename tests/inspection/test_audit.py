@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -356,6 +357,75 @@ def test_a_folder_is_split_as_load_images_splits_it(tmp_path):
         expected = load_images(tmp_path, image_size=8, verbose=False, **options).index
         found = look(tmp_path, **options).index
         assert found == expected
+
+
+def by_number(record):
+    """Three images in a row belong together."""
+    return str(int(Path(record.name).stem) // 3)
+
+
+def unsplit(root):
+    for number in range(48):
+        folder = root / ("cats" if number % 2 else "dogs")
+        folder.mkdir(parents=True, exist_ok=True)
+        photo(number, (24, 24)).save(folder / f"{number}.png")
+    return root
+
+
+def splits_of(index):
+    return {Path(record.name).name: (record.split, record.group) for record in index}
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.5])
+@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("groups", ["function", "mapping", "none"])
+def test_audit_judges_the_split_that_load_images_makes(tmp_path, groups, seed, fraction):
+    root = unsplit(tmp_path / "pets")
+    mapping = {f"{number}.png": f"scene {number // 3}" for number in range(48)}
+    chosen = {"function": by_number, "mapping": mapping, "none": None}[groups]
+    options = {"groups": chosen, "seed": seed, "validation_fraction": fraction}
+    loaded = load_images(root, image_size=16, verbose=False, **options)
+    findings = look(root, **options)
+    assert splits_of(findings.index) == splits_of(loaded.index)
+    assert "validation" in {record.split for record in findings.index}
+    if chosen is not None:
+        assert "group across splits" not in findings.kinds
+
+
+def test_audit_splits_a_csv_file_by_its_column_of_groups(tmp_path):
+    root = unsplit(tmp_path / "pets")
+    rows = [
+        f"{path.relative_to(root)},{path.parent.name},{int(path.stem) // 3}"
+        for path in sorted(root.rglob("*.png"))
+    ]
+    (root / "all.csv").write_text("\n".join(["path,label,patient", *rows]))
+    loaded = load_images(root / "all.csv", image_size=16, groups="patient", verbose=False)
+    findings = look(root / "all.csv", groups="patient")
+    assert splits_of(findings.index) == splits_of(loaded.index)
+    assert "group across splits" not in findings.kinds
+
+
+def test_audit_keeps_a_class_of_one_group_in_training(tmp_path):
+    root = unsplit(tmp_path / "pets")
+    (root / "birds").mkdir()
+    for number in range(100, 103):
+        photo(number, (24, 24)).save(root / "birds" / f"{number}.png")
+    groups = {f"{number}.png": str(number // 3) for number in range(48)}
+    groups |= {f"{number}.png": "the only one" for number in range(100, 103)}
+    with pytest.raises(ValueError, match="Class 'birds' has one group"):
+        load_images(root, image_size=16, groups=groups, verbose=False)
+    index = look(root, groups=groups).index
+    assert index.counts("validation")["birds"] == 0
+    assert min(index.counts("validation")[name] for name in ("cats", "dogs")) > 0
+
+
+def test_audit_refuses_groups_for_what_is_split_already(clean):
+    data = load_images(clean, image_size=16, verbose=False)
+    for source in (data, data.index):
+        with pytest.raises(ValueError, match="`groups` means nothing for data that are loaded"):
+            look(source, groups=by_number)
+        with pytest.raises(ValueError, match="`columns` means nothing"):
+            look(source, columns={"path": "file"})
 
 
 def test_a_csv_file_and_a_lonely_picture(tmp_path):

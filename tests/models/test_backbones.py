@@ -11,6 +11,7 @@ from shared_data import keras_home
 
 from keras_practical import transfer
 from keras_practical.models import backbones
+from keras_practical.models.freezing import layer_groups
 
 # The module of keras.applications in which each family lives.
 MODULES = {
@@ -85,7 +86,7 @@ def test_preprocessing_is_part_of_the_saved_model(mode, tmp_path):
 def test_every_family_builds_is_cut_in_three_and_predicts(name):
     size = 96 if name not in LARGEST else 139
     model = backbones.build(name, image_size=(size, size), weights=None)
-    groups = backbones.layer_groups(model)
+    groups = layer_groups(model)
     assert model.name == name
     assert [layer for group in groups for layer in group] == model.layers
     parameters = [
@@ -100,7 +101,7 @@ def test_every_family_builds_is_cut_in_three_and_predicts(name):
 
 def test_mobilenet_v2_is_cut_before_blocks_6_and_13():
     model = backbones.build("MobileNetV2", image_size=(32, 32), weights=None)
-    groups = backbones.layer_groups(model)
+    groups = layer_groups(model)
     assert [group[0].name for group in groups[1:]] == ["block_6_expand", "block_13_expand"]
 
 

@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 from tiny import tiny_backbone
 
-from keras_practical import evaluate, load_volumes, pad_volumes, read_volume, transfer
+from keras_practical import evaluate, transfer
+from keras_practical.scans import load_volumes, pad_volumes, read_volume
 from keras_practical.scans.batches import VolumeBatches
 from keras_practical.scans.classifiers import slice_attention, volume_classifier
 from keras_practical.scans.layers import AttentionPooling

@@ -325,7 +325,7 @@ def test_soft_masks_and_files(tmp_path):
         ({"dilated_mask": np.zeros((72, 72))}, "`dilated_mask` must mark the object"),
         ({"painting": scene()[0] / 255}, r"`painting` must have pixels in \[0, 255\]"),
         ({"extractor": "Nothing"}, "`extractor` must be"),
-        ({"extractor": 3}, "`extractor` must be a name in keras_practical.models.backbones"),
+        ({"extractor": 3}, "`extractor` must be a name in keras_practical.models.BACKBONES"),
         ({"preprocessing": "other"}, "`preprocessing` must be"),
         (
             {"layers": style.StyleLayers("one", ("two",), ("four",), "one", ("one",))},

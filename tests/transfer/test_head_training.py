@@ -7,7 +7,7 @@ from tiny import tiny_backbone, tiny_data
 
 import keras_practical as kp
 from keras_practical.data.features import Embeddings
-from keras_practical.data.image_set import EpochOrder
+from keras_practical.data.order import EpochOrder
 from keras_practical.transfer.frozen_phase import FeatureBatches
 
 # Also run on JAX.
