@@ -1,5 +1,6 @@
 """Subwords, pretraining, the text classifier, its baseline and its reasons."""
 
+import random
 from dataclasses import replace
 
 import keras
@@ -248,6 +249,50 @@ def test_classifier_learns_as_its_encoder_thaws_from_the_last_layers_on(language
     np.testing.assert_allclose(history.history["learning_rate"], expected, rtol=1e-5)
     for one, two in zip(before, language.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)  # The classifier has a copy.
+
+
+def global_random_state():
+    """Return what the global generators of Python, NumPy and Keras are at."""
+    seeds = keras.src.random.seed_generator.global_seed_generator()
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), (name, keys.tolist(), *rest), array(seeds.state).tolist()
+
+
+@pytest.mark.any_backend
+def test_fine_tune_leaves_global_random_generators_alone_and_repeats_itself(language):
+    data = labelled(12)
+    found = []
+    for seed in (5, 6):
+        keras.utils.set_random_seed(seed)  # Which must make no difference.
+        model = kp.text.text_classifier(language, data.class_names, seed=0)
+        global_random_state()  # Keras makes its generator when it is first asked for.
+        before = global_random_state()
+        kp.text.fine_tune(model, data.train, epochs=2, seed=3, verbose=0)
+        assert global_random_state() == before
+        found.append(model.get_weights())
+    for first, second in zip(*found, strict=True):
+        np.testing.assert_array_equal(first, second)
+    other = kp.text.text_classifier(language, data.class_names, seed=0)
+    kp.text.fine_tune(other, data.train, epochs=2, seed=4, verbose=0)
+    pairs = zip(found[0], other.get_weights(), strict=True)
+    assert any((first != second).any() for first, second in pairs)
+
+
+def test_interrupted_fine_tune_leaves_global_random_generators_alone(language):
+    def stop(batch, logs):
+        raise KeyboardInterrupt
+
+    data = labelled(12)
+    model = kp.text.text_classifier(language, data.class_names)
+    before = global_random_state()
+    with pytest.raises(KeyboardInterrupt):
+        kp.text.fine_tune(
+            model,
+            data.train,
+            callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=stop)],
+            verbose=0,
+        )
+    assert global_random_state() == before
 
 
 def test_head_alone_is_the_logistic_regression_of_its_features(language):
