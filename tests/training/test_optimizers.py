@@ -273,9 +273,7 @@ for name in ("adamw", "nesterov", "nadam"):
 def test_scale_learning_rates_and_one_cycle_on_two_devices():
     command = [sys.executable, "-c", MIRRORED]
     root = Path(__file__).parents[2]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests' / 'support'}{os.pathsep}{Path(__file__).parent}",
-    }
+    folders = [root, root / "tests" / "support", Path(__file__).parent]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
