@@ -35,7 +35,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["keras_practical", "keras_practical.*"]),
-    package_data={"keras_practical": ["py.typed", "review_page/*"]},
+    package_data={"keras_practical": ["py.typed", "inspection/review_page/*"]},
     python_requires=">=3.11",
     install_requires=[
         "cleanlab>=2.9",
@@ -85,5 +85,5 @@ setup(
         # Photos as iPhones store them.
         "heic": ["pillow-heif>=0.21"],
     },
-    entry_points={"console_scripts": ["keras-practical = keras_practical.cli:main"]},
+    entry_points={"console_scripts": ["keras-practical = keras_practical.cli.commands:main"]},
 )
