@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from keras_practical.utils.keras_internals import PRIVATE_NAMES
+
 PACKAGE = Path(__file__).parent.parent / "keras_practical"
 # A wing imports from wings of a lower storey and from itself, never from its own storey or above.
 STOREYS = {
@@ -165,7 +167,6 @@ INTERNAL = {
     "models.backbones": {"resolve_backbone"},
     "cli.commands": {"train", "evaluate"},
     "training.curves": {"check_segments"},
-    "transfer.feature_network": {"draws", "random_layer"},
     "data.loading": {"listing_of_any"},
     "data.plots": {"as_pixels", "range_of", "value_range"},
     "data.reading": {
@@ -237,6 +238,61 @@ def test_functions_take_options_by_keyword(path):
                 "ordered",
             }
             assert set(with_default) <= hooks, f"{node.name}: {with_default}"
+
+
+INTERNALS = PACKAGE / "utils" / "keras_internals"
+# Private names of others than Keras.
+OF_OTHERS = {
+    "evaluation.cross_validation": {"_backend"},  # joblib's, of a pool.
+}
+
+
+def private_names(tree):
+    """Return the private attributes that a module takes of what isn't its own."""
+    nodes = list(ast.walk(tree))
+    own = {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    own |= {n.target.id for n in nodes if isinstance(n, ast.AnnAssign) and hasattr(n.target, "id")}
+    own |= {n.attr for n in nodes if isinstance(n, ast.Attribute) and is_self(n.value)}
+    return {
+        n.attr
+        for n in nodes
+        if isinstance(n, ast.Attribute)
+        and re.match("_[a-z]", n.attr)
+        and not is_self(n.value)
+        and n.attr not in own
+    }
+
+
+def is_self(node):
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+def strings(tree):
+    """Return the texts in a module that could be names, such as of `vars(model)["_layers"]`."""
+    values = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+    return {v for v in values if isinstance(v, str) and v.isidentifier()}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_names_private_to_keras_are_in_one_folder_only(path):
+    if INTERNALS in path.parents:
+        return
+    tree = ast.parse(path.read_text())
+    assert private_names(tree) - OF_OTHERS.get(named(path), set()) == set()
+    assert strings(tree) & set(PRIVATE_NAMES) == set()
+    assert "keras.src" not in path.read_text()
+
+
+def test_table_of_private_names_is_what_the_folder_uses():
+    used, said = set(), set()
+    for path in INTERNALS.glob("*.py"):
+        tree = ast.parse(path.read_text())
+        if path.name != "__init__.py":
+            attributes = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+            used |= private_names(tree)
+            said |= attributes | strings(tree)
+    assert used <= set(PRIVATE_NAMES)
+    assert set(PRIVATE_NAMES) <= said
 
 
 def test_rooms_are_imported_when_they_are_asked_for():

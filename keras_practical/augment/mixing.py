@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_practical.utils.checks import check_between, check_count
-from keras_practical.utils.keras_internals.optimizer import innermost
+from keras_practical.utils.keras_internals.optimizer import step_counter
 from keras_practical.utils.keras_internals.step import Overlay, put_on, take_off
 
 __all__ = ["BatchMixing"]
@@ -104,7 +104,7 @@ class BatchMixing(keras.callbacks.Callback):
 
     def _step(self, state: list[Any]) -> Any:
         """Return the optimizer's step counter, on JAX the one that comes with the state."""
-        counter = innermost(self.model.optimizer)._iterations
+        counter = step_counter(self.model.optimizer)
         if not state:
             return counter.value
         _, _, optimizer_values, _ = state[0]

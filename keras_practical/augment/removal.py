@@ -9,6 +9,7 @@ import keras
 from keras_practical.augment.color import RandomColor
 from keras_practical.augment.erasing import RandomErasing
 from keras_practical.augment.geometry import RandomGeometry
+from keras_practical.utils.keras_internals.layers import every_layer
 
 if TYPE_CHECKING:
     pass
@@ -58,7 +59,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
         clone_function=lambda layer: layer,
         call_function=call,
     )
-    left = [layer.name for layer in plain._flatten_layers() if isinstance(layer, _OURS)]
+    left = [layer.name for layer in every_layer(plain) if isinstance(layer, _OURS)]
     if left:
         raise ValueError(
             "The augmentation must stand in the model itself, not in a model inside it. Received: "

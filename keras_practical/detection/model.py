@@ -23,6 +23,7 @@ from keras_practical.detection.outputs import (
 )
 from keras_practical.models import backbones
 from keras_practical.utils.checks import check_between, check_choice, check_count, check_positive
+from keras_practical.utils.keras_internals.layers import every_layer
 
 __all__ = ["build", "outputs_of"]
 
@@ -197,7 +198,7 @@ def outputs_of(model: keras.Model) -> DetectionOutputs:
 
 def _freeze(body: keras.Model, train: bool, train_batch_norm: bool) -> None:
     body.trainable = True
-    for layer in body._flatten_layers(include_self=False):
+    for layer in every_layer(body, include_self=False):
         frozen_norm = isinstance(layer, keras.layers.BatchNormalization) and not train_batch_norm
         layer.trainable = train and not frozen_norm
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import keras
 
 from keras_practical.models.backbones import BACKBONES
+from keras_practical.utils.keras_internals.layers import every_layer
 
 __all__ = [
     "TransferSummary",
@@ -215,7 +216,7 @@ def _backbone(model: keras.Model) -> keras.Model | None:
 def _flatten(layers: Iterable[keras.layers.Layer]) -> Iterable[keras.layers.Layer]:
     """Yield layers and the layers inside them."""
     for layer in layers:
-        yield from layer._flatten_layers()
+        yield from every_layer(layer)
 
 
 def _count(weights: Iterable[keras.Variable]) -> int:

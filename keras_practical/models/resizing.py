@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_practical.utils.checks import ImageSize, check_image_size
+from keras_practical.utils.keras_internals.layers import every_layer
 
 __all__ = ["resized"]
 
@@ -75,7 +76,7 @@ def resized(model: keras.Model, image_size: ImageSize) -> keras.Model:
 def from_config(model: keras.Model, config: dict[str, Any]) -> keras.Model:
     """Return a model of the same kind from a configuration that was changed."""
     # A class of the user's own need not be registered: it is here already.
-    classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+    classes = {type(layer).__name__: type(layer) for layer in every_layer(model)}
     with keras.saving.custom_object_scope(classes):
         return type(model).from_config(config)
 

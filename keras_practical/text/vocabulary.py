@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_practical.text.normalization import FORMS, normalize_text
 from keras_practical.utils.checks import check_choice, check_count
+from keras_practical.utils.keras_internals.layers import every_layer
 
 __all__ = ["PADDING", "SubwordEmbedding", "SubwordVocabulary", "build_vocabulary"]
 
@@ -61,7 +62,7 @@ class SubwordVocabulary:
     @classmethod
     def of(cls, model: keras.Model) -> SubwordVocabulary:
         """Return the vocabulary inside a model; `ValueError` if it has none."""
-        for layer in model._flatten_layers():
+        for layer in every_layer(model):
             if isinstance(layer, SubwordEmbedding):
                 return layer.vocabulary
         raise ValueError(

@@ -18,7 +18,12 @@ from keras_practical.training import finder_rules
 from keras_practical.training.curves import Segment
 from keras_practical.training.schedules import SegmentSchedule
 from keras_practical.utils.checks import check_count, check_positive
-from keras_practical.utils.keras_internals.optimizer import innermost, steer, twin_with_own_state
+from keras_practical.utils.keras_internals.optimizer import (
+    innermost,
+    steer,
+    steps_taken,
+    twin_with_own_state,
+)
 from keras_practical.utils.keras_internals.snapshot import snapshot
 from keras_practical.utils.progress import progress_bar
 
@@ -271,7 +276,7 @@ def _reordered(data: Any, repeat: int) -> Any:
 
 def _run_ramp(model: keras.Model, data: Any, ramp: _Ramp, options: dict[str, Any]) -> None:
     optimizer = innermost(model.optimizer)
-    first = int(optimizer._iterations.numpy())
+    first = steps_taken(optimizer)
     steer(optimizer, learning_rate=lambda step: ramp.schedule(ops.cast(step, "int32") - first))
     model.steps_per_execution = 1  # The loss of each batch is wanted.
     # JAX may reuse what it traced for an equal function: let it trace one that equals no other.

@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_practical.models.freezing import groups as backbone_groups
 from keras_practical.utils.checks import check_count, check_positive
-from keras_practical.utils.keras_internals.optimizer import innermost, steer
+from keras_practical.utils.keras_internals.layers import every_layer, own_trainable_variables
+from keras_practical.utils.keras_internals.optimizer import innermost, steer_rates
 
 __all__ = ["geometric_multipliers", "layerwise", "scale_learning_rates"]
 
@@ -85,8 +86,8 @@ def _grouped_by_function(
     model: keras.Model, groups: Callable[[keras.layers.Layer], int]
 ) -> list[list[keras.Variable]]:
     numbers = {}
-    for layer in model._flatten_layers(include_self=False):
-        own = list(layer._trainable_variables)
+    for layer in every_layer(model, include_self=False):
+        own = own_trainable_variables(layer)
         if own:
             number = groups(layer)
             check_count("groups", number, minimum=0)
@@ -157,14 +158,13 @@ def scale_learning_rates(
         )
     for multiplier in multipliers:
         check_positive("multipliers", float(multiplier))
-    inner = innermost(optimizer)
-    steer(
-        inner,
-        multipliers={
-            inner._var_key(variable): float(multiplier)
+    steer_rates(
+        optimizer,
+        [
+            (variable, float(multiplier))
             for variables, multiplier in zip(groups, multipliers, strict=True)
             for variable in variables
-        },
+        ],
     )
     return optimizer
 

@@ -10,12 +10,13 @@ import keras
 import numpy as np
 
 from keras_practical.data.origin import origin_of
+from keras_practical.utils.keras_internals.checkpoint import HookedBackup
 from keras_practical.utils.keras_internals.optimizer import steps_taken
 
 __all__ = ["BackupAndRestore", "SetEpoch"]
 
 
-class BackupAndRestore(keras.callbacks.BackupAndRestore):
+class BackupAndRestore(HookedBackup):
     """Keras's `BackupAndRestore`, which also keeps the state of dropout and random augmentation.
 
     Use it like Keras's, and with `OneCycle` and `SetEpoch` to end a run that was killed with the
@@ -48,7 +49,8 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
             for variable, state in zip(self._random_variables(), saved, strict=False):
                 variable.assign(np.array(state, keras.backend.standardize_dtype(variable.dtype)))
 
-    def _save_model(self, *arguments: Any, **options: Any) -> None:
+    def before_save(self) -> None:
+        """Write the random states of this checkpoint and of the one before."""
         # Before the weights, together with those of the checkpoint before: whichever of the two
         # a killed run leaves behind, its states are there.
         before = {}
@@ -60,7 +62,6 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
         partial = self._random_states.with_suffix(".partial")
         partial.write_text(json.dumps(kept))
         partial.replace(self._random_states)
-        super()._save_model(*arguments, **options)
 
     def _step(self) -> str:
         return str(steps_taken(self.model.optimizer))

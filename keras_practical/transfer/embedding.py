@@ -19,6 +19,7 @@ from keras_practical.transfer.feature_file import FeatureFile
 from keras_practical.transfer.feature_network import FeatureNetwork, feature_model
 from keras_practical.utils.checks import as_layers, check_count
 from keras_practical.utils.keras_internals.fingerprint import layers_fingerprint, model_fingerprint
+from keras_practical.utils.keras_internals.layers import seed_generators
 from keras_practical.utils.progress import progress_bar
 
 __all__ = ["embed"]
@@ -191,8 +192,7 @@ class _Augmentation:
     def __call__(self, images: np.ndarray, piece: int) -> np.ndarray:
         view: Any = images
         for place, layer in enumerate(self._layers):
-            generators = [g for part in layer._flatten_layers() for g in part._seed_generators]
-            for number, generator in enumerate(generators):
+            for number, generator in enumerate(seed_generators(layer)):
                 draw = np.random.SeedSequence((*self._seeds, piece, place, number))
                 generator.state.assign(draw.generate_state(2))
             view = layer(view, training=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from keras_practical.models import backbones
 from keras_practical.models.freezing import groups
 from keras_practical.models.resizing import from_config
 from keras_practical.utils.checks import check_choice
+from keras_practical.utils.keras_internals.layers import draws, output_shapes
 
 __all__ = ["FeatureNetwork", "feature_model", "split_at_features"]
 
@@ -61,12 +63,6 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         raise ValueError(
             f"`model` can't be cut between backbone and head: {error}. It must be one chain there."
         ) from error
-
-
-def random_layer(model: keras.Model) -> keras.layers.Layer | None:
-    """Return a layer of a model that draws random numbers in training, `None` if there is none."""
-    leaves = (layer for layer in model._flatten_layers() if not layer._layers)
-    return next((layer for layer in leaves if draws(layer)), None)
 
 
 def feature_model(model: str | keras.Model, shape: tuple[int, ...]) -> keras.Model:
@@ -160,11 +156,6 @@ class FeatureNetwork:
         return np.asarray(self._model.predict_on_batch(batch), "float32")[: len(images)]
 
 
-def draws(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer, or one inside it, draws random numbers in training."""
-    return any(inner._seed_generators for inner in layer._flatten_layers())
-
-
 def _is_classifier(model: keras.Model) -> bool:
     """Return whether a model ends in class probabilities."""
     last = model.layers[-1]
@@ -178,11 +169,8 @@ def _batch_size(model: keras.Model) -> int:
     """Return how many pictures at a time are sure to fit into memory."""
     import psutil
 
-    largest = 1
-    for layer in model._flatten_layers():
-        for node in layer._inbound_nodes:
-            for output in node.output_tensors:
-                largest = max(largest, int(np.prod([side or 1 for side in output.shape[1:]])))
+    sizes = [math.prod(side or 1 for side in shape[1:]) for shape in output_shapes(model)]
+    largest = max([1, *sizes])
     # A layer's input, its output and one more that waits for an addition.
     budget = min(2**31, psutil.virtual_memory().available // 4)
     return int(max(1, min(_MOST_AT_ONCE, budget // (3 * 4 * largest))))

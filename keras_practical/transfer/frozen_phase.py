@@ -15,7 +15,8 @@ from keras_practical.data.features import Embeddings
 from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 from keras_practical.transfer.embedding import embed
-from keras_practical.transfer.feature_network import draws, random_layer, split_at_features
+from keras_practical.transfer.feature_network import split_at_features
+from keras_practical.utils.keras_internals.layers import compiled_metrics, draws, random_layer
 
 __all__ = ["FeatureBatches", "HeadTraining", "head_training"]
 
@@ -172,13 +173,12 @@ def head_training(
     batches = FeatureBatches(
         embedded, source.batch_size if source else 32, EpochOrder(len(embedded), seed)
     )
+    metrics, weighted_metrics = compiled_metrics(model)
     head.compile(
         optimizer=model.optimizer,
         loss=model.loss,
-        metrics=model._compile_metrics._user_metrics if model._compile_metrics else None,
-        weighted_metrics=model._compile_metrics._user_weighted_metrics
-        if model._compile_metrics
-        else None,
+        metrics=metrics,
+        weighted_metrics=weighted_metrics,
         run_eagerly=model.run_eagerly,
         steps_per_execution=model.steps_per_execution,
         jit_compile=model.jit_compile,

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical.utils.keras_internals.layers import every_layer
+
 __all__ = ["CharacterEmbedding", "CharacterVocabulary"]
 
 UNKNOWN = 0
@@ -65,7 +67,7 @@ class CharacterVocabulary:
     @classmethod
     def of(cls, model: keras.Model) -> CharacterVocabulary | None:
         """Return the vocabulary of a model's `CharacterEmbedding`, or `None` if it has none."""
-        layers = model._flatten_layers()
+        layers = every_layer(model)
         return next((la.vocabulary for la in layers if isinstance(la, CharacterEmbedding)), None)
 
     @classmethod

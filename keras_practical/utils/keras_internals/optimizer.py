@@ -8,7 +8,7 @@ variables: three of its methods are overlaid on this one object, until nothing i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -46,10 +46,15 @@ def innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
     return inner
 
 
+def step_counter(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """Return the variable in which an optimizer counts its steps."""
+    return innermost(optimizer)._iterations
+
+
 def steps_taken(optimizer: keras.optimizers.Optimizer) -> int:
     """Return the number of steps that `optimizer` has taken."""
     # A variable of `tf.distribute` has no `int()`.
-    return int(innermost(optimizer)._iterations.numpy())
+    return int(step_counter(optimizer).numpy())
 
 
 def twin_with_own_state(
@@ -82,6 +87,14 @@ def momentum_name(optimizer: keras.optimizers.Optimizer) -> str | None:
     if getattr(inner, "beta_1", None) is not None:
         return "beta_1"
     return "momentum" if getattr(inner, "momentum", 0.0) else None
+
+
+def steer_rates(
+    optimizer: keras.optimizers.Optimizer, multipliers: Sequence[tuple[keras.Variable, float]]
+) -> None:
+    """Multiply the steps of variables; those that aren't named keep the multiplier 1."""
+    inner = innermost(optimizer)
+    steer(inner, multipliers={inner._var_key(variable): value for variable, value in multipliers})
 
 
 def steer(optimizer: keras.optimizers.Optimizer, **settings: Any) -> None:
