@@ -102,6 +102,29 @@ def test_face_imports_from_its_own_storey_or_below(path):
             assert other == own or STOREYS[other] < STOREYS[own], f"{named(path)} shows {module}"
 
 
+def drawing():
+    """Return the storeys as text, with what each wing imports from the wings below."""
+    uses = {wing: set() for wing in STOREYS}
+    for path in MODULES:
+        own = wing_of(named(path))
+        if own in STOREYS and path not in FACES:
+            wings = {wing_of(module) for module in imported_siblings(ast.parse(path.read_text()))}
+            uses[own] |= wings - {own, "utils"}
+    there = {wing_of(named(path)) for path in MODULES}
+    lines = ["above  cli         everything", "root   __init__, callbacks, layers, plots"]
+    for storey in sorted(set(STOREYS.values()), reverse=True):
+        for wing in (wing for wing, level in STOREYS.items() if level == storey):
+            order = sorted(uses[wing], key=lambda other: (-STOREYS[other], other))
+            text = ", ".join(order) if wing in there else "(to come)"
+            lines.append(f"{storey:<6d} {wing:11s} {text}".rstrip())
+    return "\n".join(lines)
+
+
+def test_contributing_shows_the_house_as_it_is():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"```\n{drawing()}\n```" in text, f"CONTRIBUTING.md must show:\n{drawing()}"
+
+
 def test_no_module_bears_the_name_of_an_exported_function():
     functions = set()
     for path in [*FACES, PACKAGE / "plots.py"]:

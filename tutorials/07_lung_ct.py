@@ -126,7 +126,7 @@ def phantom(patient, depth, ill=False, nodule_at=None, cut_out=False):
 
 def seen(slices, window="lung"):
     """Return slices as pixels, as reading DICOM files with this window does."""
-    return np.array(list(kp.medical.shown([kp.medical.Slice(v, "CT") for v in slices], window)))
+    return np.array(list(kp.scans.windowed([kp.scans.Slice(v, "CT") for v in slices], window)))
 
 
 one = phantom(patient=1, depth=1, ill=True)

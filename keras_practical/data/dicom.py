@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CT_WINDOWS", "Slice", "check_window", "dicom_slices", "is_dicom", "shown"]
+__all__ = ["CT_WINDOWS", "Slice", "check_window", "dicom_slices", "is_dicom", "windowed"]
 
 Window = str | tuple[float, float]
 
@@ -149,7 +149,7 @@ def dicom_slices(data: bytes, *, first: bool = False) -> list[Slice]:
     return [_frame(dataset, frame) for frame in range(frames)]
 
 
-def shown(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
+def windowed(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
     """Turn measured values into pixels, all slices of a scan alike.
 
     Args:
@@ -167,7 +167,7 @@ def shown(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
     Example:
 
     >>> values = np.array([[-1350.0, -600.0, 150.0]])
-    >>> next(shown([Slice(values, "CT")], "lung")).tolist()
+    >>> next(windowed([Slice(values, "CT")], "lung")).tolist()
     [[0, 128, 255]]
 
     Reference:

@@ -260,7 +260,7 @@ def _decode_with_pillow(data: bytes) -> tuple[np.ndarray, int, tuple[int, int]]:
 
 
 def _decode_dicom(data: bytes, window: dicom.Window) -> tuple[np.ndarray, int, tuple[int, int]]:
-    pixels = array_to_uint8(next(dicom.shown(dicom.dicom_slices(data, first=True), window)))
+    pixels = array_to_uint8(next(dicom.windowed(dicom.dicom_slices(data, first=True), window)))
     return pixels, 1, (pixels.shape[0], pixels.shape[1])
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from keras_practical.utils.faces import lazy_face
 
 if TYPE_CHECKING:
-    from keras_practical.data.dicom import CT_WINDOWS
+    from keras_practical.data.dicom import CT_WINDOWS, Slice, windowed
     from keras_practical.scans.batches import VolumeBatches, pad_volumes
     from keras_practical.scans.classifiers import slice_attention, volume_classifier
     from keras_practical.scans.files import read_volume
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CT_WINDOWS",
+    "Slice",
     "VolumeBatches",
     "VolumeData",
     "load_volumes",
@@ -27,10 +28,11 @@ __all__ = [
     "read_volume",
     "slice_attention",
     "volume_classifier",
+    "windowed",
 ]
 
 _ROOMS = {
-    "data.dicom": ("CT_WINDOWS",),
+    "data.dicom": ("CT_WINDOWS", "Slice", "windowed"),
     "scans.classifiers": ("slice_attention", "volume_classifier"),
     "scans.files": ("read_volume",),
     "scans.loading": ("VolumeData", "load_volumes"),

@@ -154,7 +154,7 @@ def _file(path: Path, max_slices: int | None, window: dicom.Window) -> list[np.n
         if len({one.position for one in slices}) == len(slices) and slices[0].position is not None:
             slices.sort(key=lambda one: one.position or 0.0)
     slices = _spread(slices, max_slices)
-    return [array_to_uint8(picture) for picture in dicom.shown(slices, window)]
+    return [array_to_uint8(picture) for picture in dicom.windowed(slices, window)]
 
 
 def _folder(folder: Path, max_slices: int | None, window: dicom.Window) -> list[np.ndarray]:
@@ -199,7 +199,7 @@ def _dicom_folder(
     if all(one.position is not None for one in slices):
         slices.sort(key=lambda one: one.position or 0.0)
     slices = _spread(slices, max_slices)
-    return [array_to_uint8(picture) for picture in dicom.shown(slices, window)]
+    return [array_to_uint8(picture) for picture in dicom.windowed(slices, window)]
 
 
 def _spread(items: list[Any], most: int | None) -> list[Any]:

@@ -76,7 +76,7 @@ def extractor_of(
         preprocessing: As in `style.harmonize`.
 
     Returns:
-        The network and one of `backbones.PREPROCESSING`.
+        The network and one of `models.backbones.PREPROCESSING`.
 
     Raises:
         ValueError: It's no network of RGB pictures.
@@ -148,7 +148,7 @@ def feature_maps(
     Args:
         extractor: The network; it isn't changed.
         names: Of its layers.
-        preprocessing: One of `backbones.PREPROCESSING`.
+        preprocessing: One of `models.backbones.PREPROCESSING`.
         size: Height and width of the pictures.
 
     Returns:
