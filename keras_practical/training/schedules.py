@@ -33,7 +33,8 @@ class SegmentSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         total_steps: Number of optimizer steps in the run, >= 1.
-        segments: `Segment`s of `training.curves` whose lengths add up to 1, or dictionaries of their fields.
+        segments: `Segment`s of `training.curves` whose lengths add up to 1, or dictionaries of
+            their fields.
 
     Raises:
         ValueError: An argument is outside its range.
