@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from keras_practical.data.index import ImageIndex
 from keras_practical.data.tables import read_table
 
-__all__ = ["DECISIONS", "ReviewItem", "apply_decisions", "spreadsheet_cell"]
+__all__ = ["DECISIONS", "ReviewItem", "apply_decisions", "spreadsheet_cell", "write_decisions"]
 
 DECISIONS = ("keep", "relabel", "delete")
 _COLUMNS = ("name", "decision", "label")
@@ -76,6 +78,36 @@ def apply_decisions(index: ImageIndex, decisions: str | Path) -> ImageIndex:
     relabelled = {name: to for name, (_, what, to) in decided.items() if what == "relabel"}
     deleted = [name for name, (_, what, _) in decided.items() if what == "delete"]
     return index.relabelled(relabelled).without(deleted)
+
+
+def write_decisions(
+    file: str | Path, rows: Iterable[Mapping[str, str]], *, more: Sequence[str] = ()
+) -> Path:
+    """Write the table that a person fills in for `apply_decisions`, over a file of this name.
+
+    Args:
+        file: Where to.
+        rows: For each line its `name`, its `label` if one is suggested, and what `more` names.
+        more: Further columns, which say what the person needs to know.
+
+    Returns:
+        The file's path.
+
+    Example:
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "decisions.csv"
+    >>> rows = [{"name": "a.jpg", "given": "cats"}]
+    >>> write_decisions(file, rows, more=["given"]).read_text("utf-8-sig").splitlines()
+    ['name,decision,label,given', 'a.jpg,,,cats']
+    """
+    path = Path(file)
+    with path.open("w", newline="", encoding="utf-8-sig") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*_COLUMNS, *more])
+        for row in rows:
+            writer.writerow([spreadsheet_cell(row.get(name, "")) for name in (*_COLUMNS, *more)])
+    return path
 
 
 def spreadsheet_cell(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,24 +63,10 @@ def from_tfds(name: str, *, download: bool, data_dir: str | Path | None = None) 
     """
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=None if data_dir is None else str(data_dir))
+    builder, available = open_tfds(
+        name, kind="image", loader="load_images", download=download, data_dir=data_dir
+    )
     keys, features = builder.info.supervised_keys, builder.info.features
-    if (
-        not keys
-        or not isinstance(features[keys[0]], tfds.features.Image)
-        or not isinstance(features[keys[1]], tfds.features.ClassLabel)
-    ):
-        raise ValueError(f"tfds:{name} isn't a set of images with one class label each.")
-    if download:
-        builder.download_and_prepare()
-    elif not builder.is_prepared():
-        raise ValueError(
-            f"tfds:{name} isn't prepared in {builder.data_dir}. Call "
-            f"load_images('tfds:{name}', download=True) to fetch it."
-        )
-    available = {key: SPLIT_NAMES[key] for key in builder.info.splits if key in SPLIT_NAMES}
-    if "train" not in available.values():
-        raise ValueError(f"tfds:{name} has no 'train' split; it has {list(builder.info.splits)}.")
     pictures, names, labels, splits = [], [], [], []
     for key, split in available.items():
         dataset = builder.as_dataset(split=key, decoders={keys[0]: tfds.decode.SkipDecoding()})
@@ -89,6 +76,49 @@ def from_tfds(name: str, *, download: bool, data_dir: str | Path | None = None) 
             labels.append(int(example[keys[1]]))
             splits.append(decided(split, available.values()))
     return Listing(pictures, names, labels, splits, tuple(features[keys[1]].names))
+
+
+def open_tfds(
+    name: str, *, kind: str, loader: str, download: bool, data_dir: str | Path | None
+) -> tuple[Any, dict[str, str]]:
+    """Open a set of TensorFlow Datasets that has one class label for each image or text.
+
+    Args:
+        name: Its name there.
+        kind: `"image"` or `"text"`.
+        loader: The function that the user called, for error texts.
+        download: Whether it may be fetched.
+        data_dir: Where prepared sets are. Default: TensorFlow Datasets' own choice.
+
+    Returns:
+        Its builder, and what each of its splits is called here.
+
+    Raises:
+        ValueError: The set isn't there and `download` is false, has no `train` split, or is about
+            something else.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=None if data_dir is None else str(data_dir))
+    keys, features = builder.info.supervised_keys, builder.info.features
+    feature = {"image": tfds.features.Image, "text": tfds.features.Text}[kind]
+    if (
+        not keys
+        or not isinstance(features[keys[0]], feature)
+        or not isinstance(features[keys[1]], tfds.features.ClassLabel)
+    ):
+        raise ValueError(f"tfds:{name} isn't a set of {kind}s with one class label each.")
+    if download:
+        builder.download_and_prepare()
+    elif not builder.is_prepared():
+        raise ValueError(
+            f"tfds:{name} isn't prepared in {builder.data_dir}. Call "
+            f"{loader}('tfds:{name}', download=True) to fetch it."
+        )
+    splits = {key: SPLIT_NAMES[key] for key in builder.info.splits if key in SPLIT_NAMES}
+    if "train" not in splits.values():
+        raise ValueError(f"tfds:{name} has no 'train' split; it has {list(builder.info.splits)}.")
+    return builder, splits
 
 
 def from_digits() -> Listing:

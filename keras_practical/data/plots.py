@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_practical.data.origin import origin_of
-from keras_practical.utils.checks import check_count
+from keras_practical.utils.checks import ImageSize, check_count, check_image_size
 from keras_practical.utils.drawing import axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["show_batch", "show_images"]
+__all__ = ["contact_sheet", "show_batch", "show_images"]
 
 
 def show_images(
@@ -85,6 +85,38 @@ def show_images(
     ax.imshow(canvas)
     ax.set_axis_off()
     return ax
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray | None],
+    titles: Sequence[str],
+    *,
+    image_size: ImageSize,
+    columns: int = 6,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw images that were fetched one by one; grey stands for one that can't be read any more.
+
+    Args:
+        images: uint8 arrays of shape `(height, width, channels)` and one size, or `None`.
+        titles: A text for each.
+        image_size: Their size in pixels.
+        columns: Images in a row, >= 1.
+        ax: Where to draw. Default: a new figure.
+
+    Returns:
+        The axes.
+
+    Example:
+
+    >>> ax = contact_sheet([None, np.zeros((8, 8, 1), "uint8")], ["gone", "black"], image_size=8)
+    >>> [text.get_text() for text in ax.texts]
+    ['gone', 'black']
+    """
+    size = check_image_size("image_size", image_size)
+    unreadable = np.full((*size, 3), 128, "uint8")
+    rgb = [np.broadcast_to(unreadable if i is None else i, (*size, 3)) for i in images]
+    return show_images(np.stack(rgb), titles, columns=columns, ax=ax)
 
 
 def show_batch(dataset: Any, *, n: int = 12, columns: int = 6, ax: Axes | None = None) -> Axes:

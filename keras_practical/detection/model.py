@@ -21,8 +21,12 @@ from keras_practical.detection.outputs import (
     OffsetLoss,
     SizeLoss,
 )
-from keras_practical.models import backbones
-from keras_practical.utils.checks import check_between, check_choice, check_count, check_positive
+from keras_practical.models.backbones import (
+    OpenedBackbone,
+    open_backbone,
+    preprocessing_layers,
+)
+from keras_practical.utils.checks import check_between, check_count, check_positive
 from keras_practical.utils.keras_internals.layers import every_layer
 
 __all__ = ["build", "outputs_of"]
@@ -106,8 +110,8 @@ def build(
     if not len(sizes):
         raise ValueError("`data` must have at least one box to learn from. Received: none")
     _say_if_few(data)
-    pretrained, scaling = open_backbone(backbone, weights, preprocessing)
-    body, strides = tapped(pretrained)
+    opened = _opened(backbone, weights, preprocessing)
+    body, strides = tapped(opened.model)
     _freeze(body, train_backbone, weights is None or isinstance(backbone, keras.Model))
     fixed = body.input_shape[1]
     # A window holds an object and twice its size on each side, in whole cells of any stride.
@@ -115,7 +119,7 @@ def build(
 
     inputs = keras.Input((fixed, fixed, 3), name="images")
     features = inputs
-    for layer in backbones.preprocessing_layers(scaling):
+    for layer in preprocessing_layers(opened.preprocessing):
         features = layer(features)
     maps = body(features)
     maps = list(maps) if isinstance(maps, list | tuple) else [maps]
@@ -218,34 +222,24 @@ def _say_if_few(data: DetectionData) -> None:
         )
 
 
-def open_backbone(
+def _opened(
     backbone: str | keras.Model, weights: str | Path | None, preprocessing: str | None
-) -> tuple[keras.Model, str]:
-    """Return a backbone that takes pictures of any size, if it can, and its preprocessing."""
-    if isinstance(backbone, str):
-        check_choice("backbone", backbone, backbones.BACKBONES)
-        if backbone in _OUT_OF_STEP:
-            raise ValueError(
-                f"`backbone` can't be one of {', '.join(_OUT_OF_STEP)}, whose maps aren't in step "
-                f"with the picture. Take MobileNetV2, for example. Received: {backbone!r}"
-            )
-        default = backbones.BACKBONES[backbone].preprocessing
-        # `None` sizes build a network without a size of its own.
-        size: Any = (None, None)
-        model = backbones.build(backbone, image_size=size, weights=weights)
-        return model, preprocessing or default
-    shape = getattr(backbone, "input_shape", None)
-    if not isinstance(backbone, keras.Model) or not isinstance(shape, tuple) or len(shape) != 4:
+) -> OpenedBackbone:
+    """Return a backbone that takes images of any size, if it can."""
+    if backbone in _OUT_OF_STEP:
         raise ValueError(
-            "`backbone` must be a name in keras_practical.models.BACKBONES or a keras.Model of "
-            f"one batch of images. Received: {type(backbone).__name__} with input shape {shape}"
+            f"`backbone` can't be one of {', '.join(_OUT_OF_STEP)}, whose maps aren't in step "
+            f"with the image. Take MobileNetV2, for example. Received: {backbone!r}"
         )
-    if shape[1] != shape[2] or shape[3] != 3:
+    opened = open_backbone(
+        backbone, any_size=True, weights=weights, preprocessing=preprocessing, rgb=True
+    )
+    if opened.shape[0] != opened.shape[1]:
         raise ValueError(
-            "`backbone` must take RGB pictures that are square or of any size. "
-            f"Received: input shape {shape}"
+            "`backbone` must take images that are square or of any size. "
+            f"Received: input shape {opened.model.input_shape}"
         )
-    return backbone, preprocessing or "none"
+    return opened
 
 
 def tapped(backbone: keras.Model) -> tuple[keras.Model, tuple[int, ...]]:

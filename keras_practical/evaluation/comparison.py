@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
 from keras_practical.evaluation.prediction import predict_side_by_side
+from keras_practical.utils.cross_entropy import cross_entropies
 from keras_practical.utils.intervals import mean_interval
 
 __all__ = ["Comparison", "compare"]
@@ -166,10 +167,7 @@ def compare(
     only_second = int((rights[1] & ~rights[0]).sum())
     split = only_first + only_second
     n = len(labels)
-    losses = [
-        -np.log(np.clip(r.probabilities[np.arange(n), labels], keras.config.epsilon(), 1))
-        for r in (first, second)
-    ]
+    losses = [cross_entropies(result.probabilities, labels) for result in (first, second)]
     return Comparison(
         names=(str(names[0]), str(names[1])),
         accuracies=(first.accuracy, second.accuracy),

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_practical.data.decisions import ReviewItem, apply_decisions
 from keras_practical.data.index import ImageIndex, ImageRecord
-from keras_practical.data.plots import show_images
+from keras_practical.data.plots import contact_sheet
 from keras_practical.evaluation.images import InterpretedPictures, WatchedReading
 from keras_practical.evaluation.mistakes import ConfusedPair, Prediction
 from keras_practical.evaluation.plots import accuracies
@@ -24,8 +24,8 @@ from keras_practical.utils.checks import (
     ImageSize,
     check_choice,
     check_count,
-    check_image_size,
 )
+from keras_practical.utils.cross_entropy import cross_entropies
 from keras_practical.utils.intervals import wilson_interval
 
 if TYPE_CHECKING:
@@ -241,8 +241,9 @@ class Interpretation:
         if not len(predictions):
             raise ValueError("There are no pictures to draw: `predictions` is empty.")
         self.pictures.expect([one.name for one in predictions])
-        images = [self._picture(one.name, image_size) for one in predictions]
-        return show_images(images, [one.title for one in predictions], columns=columns, ax=ax)
+        images = [self.pictures(one.name, image_size=image_size) for one in predictions]
+        titles = [one.title for one in predictions]
+        return contact_sheet(images, titles, image_size=image_size, columns=columns, ax=ax)
 
     def plot_confusion(self, *, normalize: bool = False, ax: Axes | None = None) -> Axes:
         """Draw the confusion matrix, as `plots.confusion` does."""
@@ -333,12 +334,6 @@ class Interpretation:
         names = zip(self.class_names, present, strict=True)
         return " + ".join(name for name, there in names if there) or "none"
 
-    def _picture(self, name: str, image_size: ImageSize) -> np.ndarray:
-        size = check_image_size("image_size", image_size)
-        picture = self.pictures(name, image_size=size)
-        # A file that is gone by now is drawn grey.
-        return np.full((*size, 3), 128, "uint8") if picture is None else picture
-
 
 def interpret(
     model: keras.Model,
@@ -428,21 +423,12 @@ def interpret(
     return Interpretation(
         probabilities=probabilities[usable],
         labels=labels[usable],
-        losses=_losses(probabilities, labels, multi_label)[usable],
+        losses=cross_entropies(probabilities, labels, multi_label=multi_label)[usable],
         index=index,
         pictures=reading.finder(index, records),
         properties={name: values[usable] for name, values in properties.items()},
         multi_label=multi_label,
     )
-
-
-def _losses(probabilities: np.ndarray, labels: np.ndarray, multi_label: bool) -> np.ndarray:
-    """Return each example's cross-entropy in nats."""
-    if multi_label:
-        of_truth = np.where(labels == 1, probabilities, 1 - probabilities)
-    else:
-        of_truth = probabilities[np.arange(len(labels)), labels][:, None]
-    return -np.log(np.clip(of_truth, keras.config.epsilon(), 1)).mean(1)
 
 
 def _known_beforehand(records: Sequence[ImageRecord]) -> dict[str, np.ndarray]:

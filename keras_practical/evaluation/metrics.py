@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_practical.data.origin import origin_of
 from keras_practical.evaluation.prediction import predict_with_labels, predict_with_tta
+from keras_practical.utils.cross_entropy import cross_entropies
 from keras_practical.utils.intervals import (
     auc_interval,
     confusion_interval,
@@ -227,7 +228,6 @@ def evaluate_predictions(
         tables = _tables(truth, predicted)
         balanced, balanced_interval = _over_labels(tables, _balanced_accuracy, seed)
         f1, f1_interval = _over_labels(tables, _second_f1, seed)
-        losses = -np.log(_clipped(np.where(truth, probabilities, 1 - probabilities))).mean(1)
     else:
         predicted = np.eye(classes, dtype=bool)[probabilities.argmax(1)]
         matrix = truth.astype("float64").T @ predicted
@@ -235,7 +235,7 @@ def evaluate_predictions(
         balanced_interval = confusion_interval(matrix, _balanced_accuracy, seed=seed)
         f1 = float(_macro_f1(matrix[None])[0])
         f1_interval = confusion_interval(matrix, _macro_f1, seed=seed)
-        losses = -np.log(_clipped(probabilities[truth]))
+    losses = cross_entropies(probabilities, labels, multi_label=multi_label)
     right = (truth == predicted).all(1)
     hits, counts, calls = (truth & predicted).sum(0), truth.sum(0), predicted.sum(0)
     auc, bounds = _roc_auc(truth, probabilities)
@@ -323,10 +323,6 @@ def _roc_auc(truth: np.ndarray, probabilities: np.ndarray) -> tuple[float, Inter
         return float("nan"), _UNKNOWN
     low, high = np.mean(bounds, axis=0)
     return float(np.mean(areas)), (float(low), float(high))
-
-
-def _clipped(probabilities: np.ndarray) -> np.ndarray:
-    return np.clip(probabilities, keras.config.epsilon(), 1.0)
 
 
 def _shares(hits: np.ndarray, sizes: np.ndarray) -> tuple[float, ...]:

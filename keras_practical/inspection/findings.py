@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from keras_practical.data.decisions import ReviewItem, apply_decisions, spreadsheet_cell
+from keras_practical.data.decisions import ReviewItem, apply_decisions, write_decisions
 from keras_practical.data.image_set import PictureFinder
 from keras_practical.data.index import ImageIndex
-from keras_practical.data.plots import show_images
+from keras_practical.data.plots import contact_sheet
 from keras_practical.utils.checks import check_choice, check_count
 
 if TYPE_CHECKING:
@@ -44,10 +41,7 @@ KINDS = {
 }
 # What nobody can want twice, or at all. The rest is for a person to look at first.
 DROPPED_BY_DEFAULT = ("leakage", "two labels", "unreadable", "exact duplicate", "near duplicate")
-_COLUMNS = (
-    "name", "decision", "label", "given", "split", "kind", "severity", "case", "drop", "evidence",
-    "advice",
-)  # fmt: skip
+_COLUMNS = ("given", "split", "kind", "severity", "case", "drop", "evidence", "advice")
 _CONTACT_PIXELS = 160
 
 
@@ -246,15 +240,12 @@ class AuditFindings:
         records = {record.name: record for record in self.index}
         sets = any(len(case.names) > 1 for case in finding.cases)
         images, titles = [], []
-        unreadable = np.full((_CONTACT_PIXELS, _CONTACT_PIXELS, 3), 128, "uint8")
         for number, name in shown[:n]:
-            picture = self.pictures(name, image_size=_CONTACT_PIXELS)
-            images.append(unreadable if picture is None else picture)
+            images.append(self.pictures(name, image_size=_CONTACT_PIXELS))
             label = _shortened(self.index.class_names[records[name].label])
             head = f"{number}: " if sets else ""
             titles.append(f"{head}{_shortened(Path(name).name)}\n{label}\n{records[name].split}")
-        rgb = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in images]
-        ax = show_images(np.stack(rgb), titles, columns=columns, ax=ax)
+        ax = contact_sheet(images, titles, image_size=_CONTACT_PIXELS, columns=columns, ax=ax)
         more = f", {n} of them shown" if len(shown) > n else ""
         # In two lines, since a sheet of one picture is narrow.
         ax.set_title(f"{kind}\n{_counted(len(finding.files), 'picture')}{more}", fontsize=10)
@@ -274,21 +265,24 @@ class AuditFindings:
         Returns:
             The file's path.
         """
-        path = Path(file)
         records = {record.name: record for record in self.index}
-        with path.open("w", newline="", encoding="utf-8-sig") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(_COLUMNS)
-            for finding in self.findings:
-                for number, case in enumerate(finding.cases, start=1):
-                    for name in case.names:
-                        record = records[name]
-                        given = self.index.class_names[record.label]
-                        drop = "yes" if name in case.drop else ""
-                        row = [name, "", "", given, record.split, finding.kind, finding.severity]
-                        row += [str(number), drop, case.evidence, finding.advice]
-                        writer.writerow(map(spreadsheet_cell, row))
-        return path
+        rows = (
+            {
+                "name": name,
+                "given": self.index.class_names[records[name].label],
+                "split": records[name].split,
+                "kind": finding.kind,
+                "severity": finding.severity,
+                "case": str(number),
+                "drop": "yes" if name in case.drop else "",
+                "evidence": case.evidence,
+                "advice": finding.advice,
+            }
+            for finding in self.findings
+            for number, case in enumerate(finding.cases, start=1)
+            for name in case.names
+        )
+        return write_decisions(file, rows, more=_COLUMNS)
 
     def to_json(self, file: str | Path) -> Path:
         """Write the findings with their cases, also those that concern no single pictures.

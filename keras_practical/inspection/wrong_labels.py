@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_practical.data.decisions import ReviewItem, apply_decisions, spreadsheet_cell
+from keras_practical.data.decisions import ReviewItem, apply_decisions, write_decisions
 from keras_practical.data.features import Embeddings
 from keras_practical.data.image_set import PictureFinder, PixelSource
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.data.loading import ImageData
 from keras_practical.data.origin import origin_of
 from keras_practical.data.pixel_store import PixelStore
-from keras_practical.data.plots import show_images
+from keras_practical.data.plots import contact_sheet
 from keras_practical.evaluation.cross_validation import CrossValidation, cross_validate
 from keras_practical.transfer.probe import fit_probe
 from keras_practical.utils.checks import ImageSize, check_choice, check_count
@@ -427,20 +426,16 @@ class LabelErrors:
             The axes.
         """
         check_count("n", n)
-        drawn, titles = [], []
-        for error in self.errors[:n]:
-            picture = self.pictures(error.name, image_size=image_size)
-            if picture is not None:
-                drawn.append(picture)
-                titles.append(f"{error.label}, or rather\n{error.suggestion}?")
-        if not drawn:
+        drawn = [self.pictures(error.name, image_size=image_size) for error in self.errors[:n]]
+        titles = [f"{e.label}, or rather\n{e.suggestion}?" for e in self.errors[:n]]
+        if all(image is None for image in drawn):
             raise ValueError(
                 "There is nothing to draw: no label error was found."
                 if not self.errors
                 else "The pictures can't be found. Pass label_errors(..., data=...) what the "
                 "embeddings were computed from."
             )
-        return show_images(drawn, titles, columns=columns, ax=ax)
+        return contact_sheet(drawn, titles, image_size=image_size, columns=columns, ax=ax)
 
     def to_csv(self, file: str | Path) -> Path:
         """Write a table that a person fills in, for `apply`; a file of this name is replaced.
@@ -454,14 +449,16 @@ class LabelErrors:
         Returns:
             The file's path.
         """
-        path = Path(file)
-        with path.open("w", newline="", encoding="utf-8-sig") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(("name", "decision", "label", "given", "confidence"))
-            for error in self.errors:
-                texts = (error.name, "", error.suggestion, error.label)
-                writer.writerow([*map(spreadsheet_cell, texts), f"{error.confidence:.4f}"])
-        return path
+        rows = (
+            {
+                "name": error.name,
+                "label": error.suggestion,
+                "given": error.label,
+                "confidence": f"{error.confidence:.4f}",
+            }
+            for error in self.errors
+        )
+        return write_decisions(file, rows, more=("given", "confidence"))
 
     def apply(self, decisions: str | Path) -> ImageIndex:
         """Return a new index with what a person decided, from a CSV file; see `apply_decisions`."""

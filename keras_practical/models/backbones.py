@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 
-from keras_practical.models import backbones
 from keras_practical.utils.checks import (
     ImageSize,
     check_choice,
@@ -213,30 +212,76 @@ def _with_imagenet_weights(
         ) from error
 
 
-def resolve_backbone(
-    backbone: str | keras.Model,
-    image_size: ImageSize | None,
-    weights: str | Path | None,
-    preprocessing: str | None,
-) -> tuple[keras.Model, tuple[int | None, int | None, int], str]:
-    """Return the backbone, its input shape and its preprocessing."""
+@dataclass(frozen=True, kw_only=True)
+class OpenedBackbone:
+    """A network from images to features, and what it expects.
+
+    Attributes:
+        model: The network.
+        shape: `(height, width, channels)` of its images; `None` for sides of any length.
+        preprocessing: One of `PREPROCESSING`.
+    """
+
+    model: keras.Model
+    shape: tuple[int | None, int | None, int]
+    preprocessing: str
+
+
+def open_backbone(
+    backbone: Any,
+    *,
+    argument: str = "backbone",
+    image_size: ImageSize | None = None,
+    any_size: bool = False,
+    weights: str | Path | None = "imagenet",
+    preprocessing: str | None = None,
+    rgb: bool = False,
+) -> OpenedBackbone:
+    """Open a name or a model as a backbone: the one place that answers what was given.
+
+    Args:
+        backbone: A name in `BACKBONES`, or a `keras.Model` of one batch of images, which is used
+            itself.
+        argument: What the caller's user calls it, for error texts.
+        image_size: Pixels. Default: the network's own.
+        any_size: Whether a network of a name is built for images of any size.
+        weights: As in `build`; only for names.
+        preprocessing: One of `PREPROCESSING`. Default: the network's own for a name, none for a
+            model.
+        rgb: Whether it must take three channels.
+
+    Returns:
+        The backbone.
+
+    Raises:
+        ValueError: It is neither, or a model of other inputs.
+        RuntimeError: As `build`.
+    """
+    if preprocessing is not None:
+        check_choice("preprocessing", preprocessing, PREPROCESSING)
     size = None if image_size is None else check_image_size("image_size", image_size)
     if isinstance(backbone, str):
-        check_choice("backbone", backbone, backbones.BACKBONES)
-        entry = backbones.BACKBONES[backbone]
-        size = size or (entry.default_size, entry.default_size)
-        model = backbones.build(backbone, image_size=size, weights=weights)
-        return model, (*size, 3), preprocessing or entry.preprocessing
-    if not isinstance(backbone, keras.Model):
-        raise ValueError(
-            "`backbone` must be a name in keras_practical.models.BACKBONES or a keras.Model. "
-            f"Received: {type(backbone).__name__}"
+        check_choice(argument, backbone, BACKBONES)
+        entry = BACKBONES[backbone]
+        chosen: Any = size or (entry.default_size, entry.default_size)
+        if any_size:
+            chosen = (None, None)
+        return OpenedBackbone(
+            model=build(backbone, image_size=chosen, weights=weights),
+            shape=(*chosen, 3),
+            preprocessing=preprocessing or entry.preprocessing,
         )
     shape = getattr(backbone, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4:
+    if not isinstance(backbone, keras.Model) or not isinstance(shape, tuple) or len(shape) != 4:
+        shown = f" with input shape {shape}" if isinstance(backbone, keras.Model) else ""
         raise ValueError(
-            "`backbone` must take one batch of images, (batch, height, width, channels). "
-            f"Received: a model with input shape {shape}"
+            f"`{argument}` must be a name in keras_practical.models.BACKBONES or a keras.Model of "
+            "one batch of images, (batch, height, width, channels). "
+            f"Received: {type(backbone).__name__}{shown}"
         )
+    if rgb and shape[3] != 3:
+        raise ValueError(f"`{argument}` must take RGB images. Received: input shape {shape}")
     height, width = size or shape[1:3]
-    return backbone, (height, width, shape[3]), preprocessing or "none"
+    return OpenedBackbone(
+        model=backbone, shape=(height, width, shape[3]), preprocessing=preprocessing or "none"
+    )

@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 
-from keras_practical.models import backbones
-from keras_practical.models.backbones import resolve_backbone
+from keras_practical.models.backbones import open_backbone, preprocessing_layers
 from keras_practical.models.freezing import freeze_to
+from keras_practical.models.heads import linear_head, mlp_head, pooled
 from keras_practical.models.losses import SmoothedSparseCategoricalCrossentropy
 from keras_practical.utils.checks import (
     ImageSize,
@@ -89,17 +89,22 @@ def classifier(
     check_between("label_smoothing", label_smoothing, 0.0, 0.999)
     rate = {"linear": 0.2, "mlp": 0.5}[head] if dropout is None else dropout
     check_between("dropout", rate, 0.0, 0.999)
-    body, shape, scaling = resolve_backbone(backbone, image_size, weights, preprocessing)
+    opened = open_backbone(
+        backbone, image_size=image_size, weights=weights, preprocessing=preprocessing
+    )
 
-    inputs = keras.Input(shape, name="images")
+    inputs = keras.Input(opened.shape, name="images")
     features = inputs
     for layer in as_layers(augmentation):
         features = layer(features)
-    for layer in backbones.preprocessing_layers(scaling):
+    for layer in preprocessing_layers(opened.preprocessing):
         features = layer(features)
-    features = body(features)
-    outputs = _head(features, head, class_count, rate, seed)
-    model = keras.Model(inputs, outputs, name=f"{body.name}_classifier")
+    features = opened.model(features)
+    if head == "mlp":
+        outputs = mlp_head(features, class_count, dropout=rate, seed=seed)
+    else:
+        outputs = linear_head(pooled(features), class_count, dropout=rate, seed=seed)
+    model = keras.Model(inputs, outputs, name=f"{opened.model.name}_classifier")
     freeze_to(model, -1)
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate=1e-3),
@@ -109,46 +114,3 @@ def classifier(
         metrics=["accuracy"],
     )
     return model
-
-
-def _head(features: Any, head: str, class_count: int, dropout: float, seed: int | None) -> Any:
-    """Add pooling and classifier to a backbone's output."""
-    layers = keras.layers
-    rank = len(getattr(features, "shape", ()))
-    if rank not in (2, 3, 4):
-        raise ValueError(
-            "`backbone` must give a feature map (batch, height, width, channels), vectors "
-            "(batch, n, channels) or one vector (batch, channels). "
-            f"Received: an output {getattr(features, 'shape', type(features).__name__)}"
-        )
-
-    def pool(kind: str) -> Any:
-        if rank == 2:
-            return features
-        return getattr(layers, f"Global{kind}Pooling{rank - 2}D")()(features)
-
-    def seeded(offset: int) -> int | None:
-        return None if seed is None else seed + offset
-
-    def initializer(offset: int) -> keras.initializers.Initializer:
-        return keras.initializers.GlorotUniform(seeded(offset))
-
-    if head == "mlp":
-        pooled = [pool("Max"), pool("Average")] if rank > 2 else [features]
-        features = layers.Concatenate()(pooled) if rank > 2 else features
-        features = layers.BatchNormalization()(features)
-        features = layers.Dropout(dropout / 2, seed=seeded(0))(features)
-        hidden = layers.Dense(512, use_bias=False, kernel_initializer=initializer(1))
-        features = layers.ReLU()(hidden(features))
-        features = layers.BatchNormalization()(features)
-    else:
-        features = pool("Average")
-    features = layers.Dropout(dropout, seed=seeded(2))(features)
-    # float32 also under mixed precision: half precision would round the probabilities.
-    return layers.Dense(
-        class_count,
-        activation="softmax",
-        dtype="float32",
-        kernel_initializer=initializer(3),
-        name="probabilities",
-    )(features)

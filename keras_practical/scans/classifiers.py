@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_practical.models import backbones
-from keras_practical.models.backbones import resolve_backbone
+from keras_practical.models.backbones import open_backbone, preprocessing_layers
 from keras_practical.models.freezing import freeze_to
+from keras_practical.models.heads import linear_head, pooled
 from keras_practical.scans.batches import VolumeBatches
 from keras_practical.scans.layers import AttentionPooling, SlicesAsPictures
 from keras_practical.utils.checks import (
@@ -85,32 +85,21 @@ def volume_classifier(
     check_count("class_names", class_count, minimum=2)
     check_count("attention_units", attention_units)
     check_between("dropout", dropout, 0.0, 0.999)
-    body, shape, scaling = resolve_backbone(backbone, image_size, weights, preprocessing)
+    opened = open_backbone(
+        backbone, image_size=image_size, weights=weights, preprocessing=preprocessing
+    )
+    shape = opened.shape
     check_choice("channels", channels, sorted({1, shape[2]}))
 
     volumes = keras.Input((None, *shape[:2], channels), name="volumes")
     features = SlicesAsPictures(shape[2], name="slices_as_pictures")(volumes)
-    for layer in [*as_layers(augmentation), *backbones.preprocessing_layers(scaling)]:
+    for layer in [*as_layers(augmentation), *preprocessing_layers(opened.preprocessing)]:
         features = layer(features)
-    features = body(features)
-    rank = len(getattr(features, "shape", ()))
-    if rank not in (2, 3, 4):
-        raise ValueError(
-            "`backbone` must give a feature map, vectors or one vector for each picture. "
-            f"Received: an output {getattr(features, 'shape', type(features).__name__)}"
-        )
-    if rank > 2:
-        features = getattr(keras.layers, f"GlobalAveragePooling{rank - 2}D")()(features)
-    pooled, _ = AttentionPooling(attention_units, seed=seed, name="attention")([features, volumes])
-    pooled = keras.layers.Dropout(dropout, seed=seed)(pooled)
-    outputs = keras.layers.Dense(
-        class_count,
-        activation="softmax",
-        dtype="float32",
-        kernel_initializer=keras.initializers.GlorotUniform(None if seed is None else seed + 3),
-        name="probabilities",
-    )(pooled)
-    model = keras.Model(volumes, outputs, name=f"{body.name}_volume_classifier")
+    features = opened.model(features)
+    vectors = pooled(features)
+    scan, _ = AttentionPooling(attention_units, seed=seed, name="attention")([vectors, volumes])
+    outputs = linear_head(scan, class_count, dropout=dropout, seed=seed)
+    model = keras.Model(volumes, outputs, name=f"{opened.model.name}_volume_classifier")
     freeze_to(model, -1)
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate=1e-3),
@@ -157,7 +146,7 @@ def slice_attention(
     pooling = [layer for layer in model.layers if isinstance(layer, AttentionPooling)]
     if not pooling:
         raise ValueError(
-            "`model` must be one of transfer.volume_classifier: it has no AttentionPooling. "
+            "`model` must be one of scans.volume_classifier: it has no AttentionPooling. "
             f"Received: {model.name}"
         )
     looking = keras.Model(model.inputs, pooling[0].output[1])

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import keras
 
-from keras_practical.models import backbones
+from keras_practical.models.backbones import preprocessing_layers
 from keras_practical.models.resizing import resized
-from keras_practical.utils.checks import check_choice
 
-__all__ = ["StyleLayers", "extractor_of", "feature_maps", "style_layers"]
+__all__ = ["StyleLayers", "feature_maps", "style_layers"]
 
 PIXELS = "pixels"
 _PROBE_PIXELS = 256
@@ -63,47 +60,6 @@ STYLE_LAYERS = {
     )
     for name in ("VGG16", "VGG19")
 }
-
-
-def extractor_of(
-    extractor: str | keras.Model, weights: str | Path | None, preprocessing: str | None
-) -> tuple[keras.Model, str]:
-    """Return a network and the preprocessing of its pixels.
-
-    Args:
-        extractor: As in `style.harmonize`.
-        weights: As in `style.harmonize`.
-        preprocessing: As in `style.harmonize`.
-
-    Returns:
-        The network and one of `models.backbones.PREPROCESSING`.
-
-    Raises:
-        ValueError: It's no network of RGB pictures.
-
-    Example:
-
-    >>> network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)])
-    >>> extractor_of(network, None, None)[1]
-    'none'
-    """
-    if preprocessing is not None:
-        check_choice("preprocessing", preprocessing, backbones.PREPROCESSING)
-    if isinstance(extractor, str):
-        check_choice("extractor", extractor, backbones.BACKBONES)
-        # A network without a size of its own.
-        any_size: Any = (None, None)
-        model = backbones.build(extractor, image_size=any_size, weights=weights)
-        return model, preprocessing or backbones.BACKBONES[extractor].preprocessing
-    shape = getattr(extractor, "input_shape", None)
-    if not isinstance(extractor, keras.Model) or not isinstance(shape, tuple) or len(shape) != 4:
-        raise ValueError(
-            "`extractor` must be a name in keras_practical.models.BACKBONES or a keras.Model of "
-            f"one batch of images. Received: {type(extractor).__name__} with input shape {shape}"
-        )
-    if shape[3] != 3:
-        raise ValueError(f"`extractor` must take RGB pictures. Received: input shape {shape}")
-    return extractor, preprocessing or "none"
 
 
 def style_layers(extractor: keras.Model, layers: StyleLayers | None) -> StyleLayers:
@@ -167,7 +123,7 @@ def feature_maps(
         {name: extractor.get_layer(name).output for name in names if name != PIXELS},
     )
     inputs = features = keras.Input((*size, 3))
-    for layer in backbones.preprocessing_layers(preprocessing):
+    for layer in preprocessing_layers(preprocessing):
         features = layer(features)
     found = maps(features)
     if PIXELS in names:

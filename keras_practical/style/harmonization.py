@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_practical.models.backbones import open_backbone
 from keras_practical.style.descent import descend
 from keras_practical.style.features import (
     StyleLayers,
-    extractor_of,
     feature_maps,
     style_layers,
 )
@@ -137,7 +137,15 @@ def harmonize(
     )
     scene = Scene(canvas, pasted, inside, feathered(inside, allowed))
     small = scene.scaled(image_size / max(canvas.shape[:2]))
-    network, scaling = extractor_of(extractor, weights, preprocessing)
+    opened = open_backbone(
+        extractor,
+        argument="extractor",
+        any_size=True,
+        weights=weights,
+        preprocessing=preprocessing,
+        rgb=True,
+    )
+    network, scaling = opened.model, opened.preprocessing
     names = style_layers(network, layers)
     power = painting_strength(small.painting) if isinstance(strength, str) else float(strength)
     if verbose:

@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_practical.models.backbones import open_backbone
 from keras_practical.style.descent import descend
 from keras_practical.style.features import (
     StyleLayers,
-    extractor_of,
     feature_maps,
     style_layers,
 )
@@ -91,7 +91,15 @@ def restyle(
         resized_picture(picture, min(1.0, image_size / max(picture.shape[:2])))
         for picture in (as_picture("content", content), as_picture("style", style))
     )
-    network, scaling = extractor_of(extractor, weights, preprocessing)
+    opened = open_backbone(
+        extractor,
+        argument="extractor",
+        any_size=True,
+        weights=weights,
+        preprocessing=preprocessing,
+        rgb=True,
+    )
+    network, scaling = opened.model, opened.preprocessing
     names = style_layers(network, layers)
     wanted_layers = tuple(dict.fromkeys((names.content, *names.fine)))
 

@@ -14,6 +14,7 @@ from keras_practical.text.classifiers import predict_texts
 from keras_practical.text.loading import LabelledTexts
 from keras_practical.text.right_to_left import isolated, shown_text
 from keras_practical.utils.checks import check_count
+from keras_practical.utils.cross_entropy import clipped
 from keras_practical.utils.drawing import BLUE, ORANGE, axes_or_new, text_color
 
 if TYPE_CHECKING:
@@ -171,8 +172,8 @@ def explain_text(
     if class_name is not None and class_name not in names:
         raise ValueError(f"There is no class {class_name!r}, only {', '.join(names)}.")
     label = int(chances[0].argmax()) if class_name is None else names.index(class_name)
-    clipped = np.clip(chances[:, label], 1e-7, 1 - 1e-7)
-    odds = np.log(clipped / (1 - clipped))
+    chance = chances[:, label]
+    odds = np.log(clipped(chance)) - np.log(clipped(1 - chance))
     importances = np.repeat((odds[0] - odds[1:]) / words_at_once, words_at_once)[: len(words)]
     rest = len(words) % words_at_once
     if rest:

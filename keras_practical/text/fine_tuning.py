@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +16,7 @@ from keras_practical.training.layer_rates import scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
 from keras_practical.training.resuming import SetEpoch
 from keras_practical.utils.checks import check_count, check_positive
-from keras_practical.utils.regression import logistic_regression
+from keras_practical.utils.regression import best_strength, linear_head
 
 __all__ = ["fine_tune"]
 
@@ -208,42 +207,18 @@ def _fit_head(
 
     body = keras.Model(model.inputs, model.get_layer("text").output)
     features = predict_texts(body, train.texts, length=length, verbose=False).astype("float64")
-    mean = features.mean(0)
     fewest = int(np.bincount(train.labels)[np.unique(train.labels)].min())
     if strength is None:
         strength = 10.0
         if fewest >= 2:
-            folds = StratifiedKFold(min(5, fewest), shuffle=True, random_state=seed)
-            strength = _best_strength(features - mean, train.labels, folds)
-    found = logistic_regression(features - mean, train.labels, strength=strength)
-    kernel = np.zeros((features.shape[1], head.units))
-    bias = np.full(head.units, -30.0)  # The logit of a class without examples.
-    if len(found.classes_) == 2:  # One row then: the second class's log-odds.
-        rows, offsets = np.stack([-found.coef_[0], found.coef_[0]]) / 2, found.intercept_[0] / 2
-        kernel[:, found.classes_] = rows.T
-        bias[found.classes_] = np.array([-offsets, offsets]) - rows @ mean
-    else:
-        kernel[:, found.classes_] = found.coef_.T
-        bias[found.classes_] = found.intercept_ - found.coef_ @ mean
+            splitter = StratifiedKFold(min(5, fewest), shuffle=True, random_state=seed)
+            folds = [
+                ((features[fit], train.labels[fit]), (features[judge], train.labels[judge]))
+                for fit, judge in splitter.split(features, train.labels)
+            ]
+            strength = best_strength(
+                folds, head.units, strengths=_STRENGTHS, start=strength, scale=False
+            )
+    kernel, bias = linear_head(features, train.labels, head.units, strength=strength, scale=False)
     head.set_weights([kernel, bias])
     return float(strength)
-
-
-def _best_strength(features: np.ndarray, labels: np.ndarray, folds: Any) -> float:
-    """Return the strength with the least log-loss on held-out folds."""
-    from sklearn.metrics import log_loss
-
-    parts = list(folds.split(features, labels))
-    classes = np.unique(labels)
-
-    def loss(strength: float) -> float:
-        losses = []
-        for fit, judge in parts:
-            found = logistic_regression(
-                features[fit], labels[fit], strength=strength, tolerance=1e-3, max_iterations=500
-            )
-            chances = found.predict_proba(features[judge])
-            losses.append(log_loss(labels[judge], chances, labels=classes))
-        return float(np.mean(losses))
-
-    return min(_STRENGTHS, key=loss)

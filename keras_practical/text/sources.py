@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_practical.data.named_sets import open_tfds
 from keras_practical.data.sources import SPLIT_NAMES, decided
 from keras_practical.text.files import read_file, read_text_table
 
@@ -250,24 +251,10 @@ def rows_of_tfds(
     """
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=None if data_dir is None else str(data_dir))
+    builder, splits = open_tfds(
+        name, kind="text", loader="load_texts", download=download, data_dir=data_dir
+    )
     keys, features = builder.info.supervised_keys, builder.info.features
-    if (
-        not keys
-        or not isinstance(features[keys[0]], tfds.features.Text)
-        or not isinstance(features[keys[1]], tfds.features.ClassLabel)
-    ):
-        raise ValueError(f"tfds:{name} isn't a set of texts with one class label each.")
-    if download:
-        builder.download_and_prepare()
-    elif not builder.is_prepared():
-        raise ValueError(
-            f"tfds:{name} isn't prepared in {builder.data_dir}. Call "
-            f"load_texts('tfds:{name}', download=True) to fetch it."
-        )
-    splits = {key: SPLIT_NAMES[key] for key in builder.info.splits if key in SPLIT_NAMES}
-    if "train" not in splits.values():
-        raise ValueError(f"tfds:{name} has no 'train' split; it has {list(builder.info.splits)}.")
     names = features[keys[1]].names
     rows = []
     for key, split in splits.items():

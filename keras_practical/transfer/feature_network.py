@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from keras_practical.data.batches import pad
-from keras_practical.models import backbones
+from keras_practical.models.backbones import open_backbone, preprocessing_layers
 from keras_practical.models.freezing import groups
+from keras_practical.models.heads import pooled
 from keras_practical.models.resizing import from_config
-from keras_practical.utils.checks import check_choice
 from keras_practical.utils.keras_internals.layers import draws, output_shapes
 
 __all__ = ["FeatureNetwork", "feature_model", "split_at_features"]
@@ -85,30 +85,19 @@ def feature_model(model: str | keras.Model, shape: tuple[int, ...]) -> keras.Mod
     >>> feature_model(network, (8, 8, 3)).output_shape
     (None, 5)
     """
-    layers = keras.layers
     if isinstance(model, str):
-        check_choice("model", model, backbones.BACKBONES)
-        body = backbones.build(model, image_size=(shape[0], shape[1]), weights="imagenet")
+        opened = open_backbone(model, argument="model", image_size=(shape[0], shape[1]))
         inputs = keras.Input(shape)
         features = inputs
-        for layer in backbones.preprocessing_layers(backbones.BACKBONES[model].preprocessing):
+        for layer in preprocessing_layers(opened.preprocessing):
             features = layer(features)
-        features = body(features)
-        name = model
+        features, name = opened.model(features), model
     elif _is_classifier(model):
         body, _ = split_at_features(model)
         inputs, features, name = body.inputs, body.outputs[0], model.name
     else:
         inputs, features, name = model.inputs, model.outputs[0], model.name
-    rank = len(getattr(features, "shape", ()))
-    if rank not in (2, 3, 4):
-        raise ValueError(
-            "`model` must give vectors (batch, channels), a sequence of them or a feature map. "
-            f"Received: outputs of shape {getattr(features, 'shape', None)}"
-        )
-    if rank > 2:
-        features = getattr(layers, f"GlobalAveragePooling{rank - 2}D")()(features)
-    return keras.Model(inputs, features, name=name)
+    return keras.Model(inputs, pooled(features, argument="model"), name=name)
 
 
 class FeatureNetwork:

@@ -18,14 +18,13 @@ from keras_practical.data.pieces import pieces_of
 from keras_practical.models.classifiers import classifier
 from keras_practical.transfer.embedding import embed
 from keras_practical.utils.checks import ImageSize, check_count, check_positive
-from keras_practical.utils.regression import logistic_regression
+from keras_practical.utils.regression import best_strength, linear_head, probabilities_of
 
 __all__ = ["Probe", "fit_probe", "linear_probe"]
 
 # Of the penalty's inverse, for standardized features.
 _STRENGTHS = (1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
 # The logit of a class without examples.
-_NEVER = -30.0
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,7 @@ class Probe:
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         """Return probabilities of shape `(n, classes)`, as scikit-learn's classifiers do."""
-        logits = np.asarray(features) @ self.kernel + self.bias
-        powers = np.exp(logits - logits.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True)
+        return probabilities_of(features, self.kernel, self.bias)
 
 
 def fit_probe(
@@ -109,7 +106,7 @@ def fit_probe(
     if strength is None:
         folds = int(min(folds, counts[counts > 0].min()))
         strength = _best_strength(embeddings, folds, seed) if folds > 1 else 1e-2
-    kernel, bias = _fit(*embeddings.all_views(), classes, strength, tolerance=1e-4)
+    kernel, bias = linear_head(*embeddings.all_views(), classes, strength=strength, scale=True)
     return Probe(kernel, bias, strength)
 
 
@@ -201,7 +198,7 @@ def linear_probe(
 
 
 def _best_strength(embeddings: Embeddings, folds: int, seed: int) -> float:
-    """Return the strength with the least log-loss on held-out folds, climbing down from 0.01."""
+    """Return the strength with the least log-loss on held-out folds, groups kept whole."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels, groups = embeddings.labels, [record.group for record in embeddings.index]
@@ -213,50 +210,12 @@ def _best_strength(embeddings: Embeddings, folds: int, seed: int) -> float:
         if fewest > 1:
             kind, folds = StratifiedGroupKFold, min(folds, fewest)
     splitter = kind(folds, shuffle=True, random_state=seed)
-    classes = len(embeddings.class_names)
-    parts = [
-        (embeddings.take(train), embeddings.take(test))
-        for train, test in splitter.split(
-            embeddings.features, labels, groups if kind is StratifiedGroupKFold else None
-        )
+    parts = splitter.split(
+        embeddings.features, labels, groups if kind is StratifiedGroupKFold else None
+    )
+    examples = [
+        (embeddings.take(train).all_views(), (embeddings.features[test], labels[test]))
+        for train, test in parts
     ]
-    found: dict[int, float] = {}
-
-    def loss(place: int) -> float:
-        """Return the mean loss over the folds; the loss has one valley."""
-        if not 0 <= place < len(_STRENGTHS):
-            return np.inf
-        if place not in found:
-            losses = []
-            for train, test in parts:
-                # Roughly: a strength is chosen by orders of magnitude.
-                fitted = _fit(*train.all_views(), classes, _STRENGTHS[place], tolerance=1e-3)
-                chances = Probe(*fitted, 1.0).predict_proba(test.features)
-                chosen = chances[np.arange(len(test)), test.labels]
-                losses.append(-np.log(np.clip(chosen, 1e-12, 1.0)).mean())
-            found[place] = float(np.mean(losses))
-        return found[place]
-
-    place = _STRENGTHS.index(0.01)
-    step = 1 if loss(place + 1) < loss(place) else -1
-    while loss(place + step) < loss(place):
-        place += step
-    return _STRENGTHS[place]
-
-
-def _fit(
-    features: np.ndarray, labels: np.ndarray, classes: int, strength: float, *, tolerance: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return kernel and bias for features as they come."""
-    mean, deviation = features.mean(0), features.std(0) + 1e-6
-    standardized = (features - mean) / deviation
-    model = logistic_regression(standardized, labels, strength=strength, tolerance=tolerance)
-    found, offsets = model.coef_.T.astype("float64"), model.intercept_.astype("float64")
-    if len(model.classes_) == 2:  # One column then: the second class's log-odds.
-        found = np.concatenate([-found, found], axis=1) / 2
-        offsets = np.array([-offsets[0], offsets[0]]) / 2
-    kernel = np.zeros((features.shape[1], classes))
-    bias = np.full(classes, _NEVER)
-    kernel[:, model.classes_] = found / deviation[:, None]
-    bias[model.classes_] = offsets - mean @ kernel[:, model.classes_]
-    return kernel, bias
+    classes = len(embeddings.class_names)
+    return best_strength(examples, classes, strengths=_STRENGTHS, start=1e-2, scale=True)

@@ -8,8 +8,9 @@ from shared_data import data_folder
 from squeezenet import squeezenet
 
 from keras_practical import read_image, style
+from keras_practical.models.backbones import open_backbone
 from keras_practical.style import harmonization
-from keras_practical.style.features import extractor_of, feature_maps, style_layers
+from keras_practical.style.features import feature_maps, style_layers
 from keras_practical.style.pasting import denoise_chrominance
 
 layers = keras.layers
@@ -257,7 +258,8 @@ def test_layers_are_the_last_of_each_resolution():
 
 
 def test_a_named_network_knows_the_paper_s_layers():
-    network, scaling = extractor_of("VGG19", None, None)
+    opened = open_backbone("VGG19", any_size=True, weights=None)
+    network, scaling = opened.model, opened.preprocessing
     assert scaling == "caffe"
     names = style_layers(network, None)
     assert names.coarse == ("block3_conv1", "block4_conv1", "block5_conv1")
