@@ -192,6 +192,7 @@ INTERNAL = {
     "training.curves": {"check_segments"},
     "data.loading": {"listing_of_any"},
     "data.named_sets": {"open_tfds"},
+    "data.pieces": {"array_hash"},
     "data.plots": {"as_pixels", "range_of", "value_range"},
     "data.reading": {
         "Header",

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_practical.data.order import EpochOrder
+from keras_practical.data.origin import origin_of
 
 
 def batches_of(data: Any, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], int | None]:
@@ -31,6 +32,27 @@ def batches_of(data: Any, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], i
     cardinality = getattr(data, "cardinality", None)
     count = int(cardinality()) if cardinality else -1
     return ((_array(batch[0]), _array(batch[1])) for batch in data), count if count >= 0 else None
+
+
+def fit_arguments(data: Any) -> dict[str, Any]:
+    """Return data as arguments of `fit`: `x`, `y`, `sample_weight` and whether to shuffle.
+
+    Args:
+        data: A tuple or list of arrays, a `PyDataset`, or any other data set.
+
+    Returns:
+        Keyword arguments. Data with an order of their own, as `load_images` makes, aren't shuffled
+        again: Keras warns of every data set that it is told to shuffle and can't.
+
+    Example:
+
+    >>> sorted(fit_arguments((np.zeros(3), np.zeros(3))))
+    ['shuffle', 'x', 'y']
+    """
+    if isinstance(data, tuple | list):
+        return {**dict(zip(("x", "y", "sample_weight"), data, strict=False)), "shuffle": True}
+    ordered = bool(origin_of(data).orders)
+    return {"x": data, "shuffle": isinstance(data, keras.utils.PyDataset) and not ordered}
 
 
 class ShuffledBatches(keras.utils.PyDataset):

@@ -102,7 +102,7 @@ class ArrayPieces:
     @property
     def content(self) -> str:
         """A hash of all pictures."""
-        return _hash(self._images)
+        return array_hash(self._images)
 
     def pieces(self, wanted: Callable[[int], bool]) -> Iterator[Piece]:
         """Yield the number, pictures and labels of each piece; no pictures if it isn't wanted."""
@@ -210,7 +210,7 @@ class StreamPieces:
         self.count: int | None = None
         self._hashes: list[str] | None = None
         if repeatable:
-            read = [(_hash(images), len(labels)) for _, images, labels in self._regrouped()]
+            read = [(array_hash(images), len(labels)) for _, images, labels in self._regrouped()]
             self._hashes = [digest for digest, _ in read]
             self.count = sum(size for _, size in read)
 
@@ -223,7 +223,7 @@ class StreamPieces:
         """Yield as `ArrayPieces.pieces` does."""
         for number, images, labels in self._regrouped():
             if self._hashes is not None and (
-                number >= len(self._hashes) or _hash(images) != self._hashes[number]
+                number >= len(self._hashes) or array_hash(images) != self._hashes[number]
             ):
                 raise ValueError(
                     "The data set gave other pictures, or another order, when it was read again, "
@@ -255,6 +255,6 @@ class StreamPieces:
             yield number, np.stack(images), np.stack(labels)
 
 
-def _hash(images: np.ndarray) -> str:
+def array_hash(images: np.ndarray) -> str:
     header = repr((images.shape, str(images.dtype))).encode()
     return hashlib.sha256(header + np.ascontiguousarray(images).tobytes()).hexdigest()

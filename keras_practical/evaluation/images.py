@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 from typing import Any
@@ -10,12 +9,18 @@ from typing import Any
 import numpy as np
 
 from keras_practical.data.batches import batches_of
+from keras_practical.data.image_measures import look
 from keras_practical.data.image_set import PictureFinder, PixelSource
 from keras_practical.data.index import ImageIndex, ImageRecord
-from keras_practical.data.pieces import ArrayPieces, SourcePieces, StreamPieces, pieces_of
+from keras_practical.data.pieces import (
+    ArrayPieces,
+    SourcePieces,
+    StreamPieces,
+    array_hash,
+    pieces_of,
+)
 from keras_practical.data.pixel_store import PixelStore
 from keras_practical.data.plots import as_pixels, range_of
-from keras_practical.evaluation.properties import look
 
 __all__ = ["InterpretedPictures", "WatchedReading"]
 
@@ -23,8 +28,8 @@ __all__ = ["InterpretedPictures", "WatchedReading"]
 _PIECE = 64
 # Pictures that are kept from a reading that goes only after them.
 _FETCHED_TOGETHER = 128
-# Enough to tell the pictures of a data set apart.
-_DIGEST_BYTES = 8
+# Of a hash: enough to tell the images of a data set apart.
+_DIGITS = 16
 
 
 class WatchedReading:
@@ -50,7 +55,7 @@ class WatchedReading:
             data, repeatable=False, size=max(batch_size, _PIECE // batch_size * batch_size)
         )
         self._rows: list[dict[str, np.ndarray]] = []
-        self._digests: list[bytes] = []
+        self._digests: list[str] = []
         self._low, self._high = np.inf, -np.inf
 
     def cardinality(self) -> int:
@@ -71,7 +76,7 @@ class WatchedReading:
         self._low = min(self._low, float(images.min()))
         self._high = max(self._high, float(images.max()))
         if isinstance(self.pieces, StreamPieces):
-            self._digests += [_digest(picture) for picture in images]
+            self._digests += [array_hash(picture)[:_DIGITS] for picture in images]
         return images
 
     @property
@@ -171,9 +176,7 @@ class _Reread(Sequence[np.ndarray]):
         black_white: The values that stand for black and for white.
     """
 
-    def __init__(
-        self, data: Any, digests: Sequence[bytes], black_white: tuple[float, float]
-    ) -> None:
+    def __init__(self, data: Any, digests: Sequence[str], black_white: tuple[float, float]) -> None:
         self._data = data
         self._digests = digests
         self._black_white = black_white
@@ -198,13 +201,13 @@ class _Reread(Sequence[np.ndarray]):
             return self._kept[place] if place in self._kept else self._before[place]
 
     def _found(self, places: set[int]) -> dict[int, np.ndarray]:
-        wanted: dict[bytes, list[int]] = {}
+        wanted: dict[str, list[int]] = {}
         for place in places:
             wanted.setdefault(self._digests[place], []).append(place)
         found: dict[int, np.ndarray] = {}
         for images, _ in batches_of(self._data, len(self))[0]:
             for picture in images:
-                for place in wanted.pop(_digest(picture), ()):
+                for place in wanted.pop(array_hash(picture)[:_DIGITS], ()):
                     found[place] = as_pixels(picture, self._black_white)
             if not wanted:
                 return found
@@ -213,8 +216,3 @@ class _Reread(Sequence[np.ndarray]):
             "interpreted can't be shown. Take out what augments them at random, or pass arrays or "
             "data that can be read more than once."
         )
-
-
-def _digest(picture: np.ndarray) -> bytes:
-    pixels = np.ascontiguousarray(picture)
-    return hashlib.blake2b(pixels.tobytes(), digest_size=_DIGEST_BYTES).digest()

@@ -11,7 +11,7 @@ import numpy as np
 from keras_practical.utils.checks import check_count
 from keras_practical.utils.intervals import wilson_interval
 
-__all__ = ["AccuracyByProperty", "PropertyBin", "accuracy_by_property", "look"]
+__all__ = ["AccuracyByProperty", "PropertyBin", "accuracy_by_property"]
 
 _DRAWS = 5000
 _UNKNOWN = "unknown"
@@ -118,32 +118,6 @@ def accuracy_by_property(
         PropertyBin(part, int(right[inside].sum()), int(inside.sum())) for part, inside in parts
     )
     return AccuracyByProperty(name, found, _p_value(found, seed))
-
-
-def look(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Measure what can be told from pixels alone.
-
-    Args:
-        images: Pictures of shape `(n, height, width, channels)`.
-
-    Returns:
-        For each picture, on the scale of its values: `"brightness"`, the mean; `"contrast"`, the
-        standard deviation; `"sharpness"`, the standard deviation of the Laplacian.
-
-    Example:
-
-    >>> look(np.full((1, 4, 4, 3), 9.0))["brightness"].tolist()
-    [9.0]
-    """
-    import cv2
-
-    grey = images[..., :3].astype("float32").mean(-1)
-    edges = np.array([cv2.Laplacian(picture, cv2.CV_32F).std() for picture in grey])
-    return {
-        "brightness": grey.mean((1, 2)),
-        "contrast": grey.std((1, 2)),
-        "sharpness": edges,
-    }
 
 
 def _numbers(values: np.ndarray, bins: int) -> list[tuple[str, np.ndarray]]:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from keras_practical.data import dicom
+from keras_practical.data.image_measures import blur_effect
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.data.reading import Header, decode, inspect
 from keras_practical.inspection.copies import THUMBNAIL_PIXELS
@@ -23,7 +24,6 @@ __all__ = ["PictureMeasures", "lying_extension", "measure_picture", "measure_pic
 # networks see a picture, and no memory grows with its size.
 _LONGEST_PIXELS = 256
 _BORDER_PART = 0.04
-_BLUR_WINDOW = 9
 _CHUNK = 4
 _ALIASES = {"MPO": "JPEG", "DIB": "BMP", "APNG": "PNG"}
 
@@ -156,7 +156,7 @@ def measure_picture(picture: bytes | np.ndarray, *, name: str = "") -> PictureMe
         brightness=float(grey.mean()),
         highlight=float(np.quantile(grey, 0.98)),
         spread=float(grey.std()),
-        blur=_blur(grey),
+        blur=blur_effect(grey),
         color=_mean_color(pixels.reshape(-1, 3)),
         border_color=_mean_color(_border(pixels)),
         thumbnail=cv2.resize(
@@ -228,22 +228,3 @@ def _border(pixels: np.ndarray) -> np.ndarray:
     outermost = np.ones((height, width), bool)
     outermost[rows : height - rows, columns : width - columns] = False
     return pixels[outermost]
-
-
-def _blur(grey: np.ndarray) -> float:
-    """Return how little a further blur changes, in the worse of the two directions."""
-    if min(grey.shape) < 4 * _BLUR_WINDOW:
-        return float("nan")
-    import cv2
-
-    picture = grey.astype("float32")
-    found = []
-    for axis, window in ((0, (1, _BLUR_WINDOW)), (1, (_BLUR_WINDOW, 1))):
-        sharp = np.abs(np.diff(picture, axis=axis))
-        blurred = np.abs(np.diff(cv2.blur(picture, window), axis=axis))
-        total = float(sharp.sum())
-        if total < sharp.size * 0.1:
-            return float("nan")
-        lost = float(np.maximum(sharp - blurred, 0).sum())
-        found.append(1.0 - lost / total)
-    return max(found)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_practical.data.batches import fit_arguments
 from keras_practical.data.origin import origin_of
 from keras_practical.training import finder_rules
 from keras_practical.training.curves import Segment
@@ -282,15 +283,12 @@ def _run_ramp(model: keras.Model, data: Any, ramp: _Ramp, options: dict[str, Any
     # JAX may reuse what it traced for an equal function: let it trace one that equals no other.
     model.train_step = functools.partial(model.train_step)
     model.make_train_function(force=True)
-    arrays = isinstance(data, tuple | list)
-    inputs = dict(zip(("x", "y", "sample_weight"), data, strict=False)) if arrays else {"x": data}
     with warnings.catch_warnings():
         # Of data whose length isn't known, at their end: they are read again.
         warnings.filterwarnings("ignore", message="Your input ran out of data")
         model.fit(
-            **inputs,
+            **fit_arguments(data),
             **options,
-            shuffle=arrays or isinstance(data, keras.utils.PyDataset),
             epochs=len(ramp.losses),  # As often as it takes: the ramp ends by itself.
             callbacks=[ramp],
             verbose=0,

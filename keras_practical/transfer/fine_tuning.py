@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_practical.data.batches import fit_arguments
 from keras_practical.data.origin import origin_of
 from keras_practical.models.freezing import freeze_to, groups, summary, unfreeze
 from keras_practical.training.finder import LRFinderResult, find_lr
@@ -203,12 +204,9 @@ class _FineTuning:
             print(_announcement(self._model, len(epochs), peak, multipliers))
         cycle = OneCycle(peak, start_epoch=epochs.start)
         order = [SetEpoch(data)] if origin_of(data).orders else []
-        arrays = isinstance(data, tuple)
         try:
             done = trained.fit(
-                *(data if arrays else (data,)),
-                # Keras warns of every data set that it is told to shuffle and can't.
-                shuffle=arrays or (isinstance(data, keras.utils.PyDataset) and not order),
+                **fit_arguments(data),
                 validation_data=held_out,
                 initial_epoch=epochs.start,
                 epochs=epochs.stop,
