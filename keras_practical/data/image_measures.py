@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["blur_effect", "look"]
 
-# Of images with a longer side of some 500 pixels.
+# Of images with a longer side of at most 256 pixels.
 BLUR_WINDOW = 9
 
 

@@ -140,7 +140,7 @@ def test_wrong_options_are_named(options, message):
 
 
 def test_slice_attention_needs_a_volume_classifier():
-    with pytest.raises(ValueError, match=r"transfer\.volume_classifier.*tiny"):
+    with pytest.raises(ValueError, match=r"scans\.volume_classifier.*tiny"):
         slice_attention(tiny_backbone(), [np.zeros((2, 8, 8, 3))])
 
 
