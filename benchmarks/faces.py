@@ -106,13 +106,13 @@ def main():
         if options.leave_one_out:
             leave_one_out(training, seed, options)
         else:
-            subsets = SUBSETS[options.pictures]
+            subsets = SUBSETS[options.images]
             rows.append(measured(training, test, subsets[seed % len(subsets)], seed, options))
     if rows:
         mean, spread = np.mean(rows, 0), np.std(rows, 0, ddof=min(1, len(rows) - 1))
         names = ("AP@.5", "AP@.5:.95", "false alarms on dogs.jpg", "s", "CPU s")
         shown = [f"{n} {m:.3f} +- {s:.3f}" for n, m, s in zip(names, mean, spread, strict=True)]
-        print(f"{options.pictures} pictures, n={len(rows)}: {', '.join(shown)}")
+        print(f"{options.images} pictures, n={len(rows)}: {', '.join(shown)}")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main():
             loss = "sparse_categorical_crossentropy"
             model.compile(keras.optimizers.Adam(0.005), loss=loss, metrics=["accuracy"])
             model.fit(*planted(1000, seed=2 * seed)[:2], epochs=12, batch_size=32, verbose=0)
-            images, labels, places = planted(options.pictures, seed=2 * seed + 1)
+            images, labels, places = planted(options.images, seed=2 * seed + 1)
             found["accuracy"].append(model.evaluate(images, labels, verbose=0)[1])
             for name, method in (("Grad-CAM", kp.grad_cam), ("occlusion", kp.occlusion)):
                 started = time.perf_counter()
@@ -77,7 +77,7 @@ def main():
                 inside = (hottest >= places) & (hottest < places + PATCH)
                 found[name].append(inside.all(1).mean())
         for name, values in found.items():
-            each = 1000 * seconds[name] / options.seeds / options.pictures
+            each = 1000 * seconds[name] / options.seeds / options.images
             print(
                 f"{pooling.__name__}, {name}: {100 * np.mean(values):.1f} ± "
                 f"{100 * np.std(values, ddof=1):.1f} %" + f", {each:.0f} ms each" * bool(each)

@@ -11,7 +11,7 @@ from keras_practical.augment.erasing import RandomErasing
 from keras_practical.augment.geometry import RandomGeometry
 from keras_practical.detection.outputs import DetectionOutputs
 from keras_practical.models import losses  # noqa: F401
-from keras_practical.scans.layers import AttentionPooling, SlicesAsPictures
+from keras_practical.scans.layers import AttentionPooling, SlicesAsImages
 from keras_practical.text.characters.vocabulary import CharacterEmbedding
 from keras_practical.text.layers import ConcatPooling, NextPiece, PieceWeights, RunningMean
 from keras_practical.text.vocabulary import SubwordEmbedding
@@ -28,7 +28,7 @@ __all__ = [
     "RandomErasing",
     "RandomGeometry",
     "RunningMean",
-    "SlicesAsPictures",
+    "SlicesAsImages",
     "SubwordEmbedding",
 ]
 

@@ -10,7 +10,7 @@ runner = CliRunner()
 
 @pytest.fixture
 def pets(tmp_path):
-    """Two folders of eight pictures, one red, one blue."""
+    """Two folders of eight images, one red, one blue."""
     rng = np.random.default_rng(0)
     for channel, name in ((0, "reds"), (2, "blues")):
         folder = tmp_path / "pets" / name

@@ -83,7 +83,7 @@ def test_planted_difference_from_keras_stops_the_tutorial(run, right, wrong, cla
     ("arrays", "message"),
     [
         ({"x": np.zeros((9, 4, 4))}, "must have the arrays x_train and y_train"),
-        ({"x_train": np.zeros((9, 4, 4, 3)), "y_train": np.zeros(9, int)}, "grey pictures"),
+        ({"x_train": np.zeros((9, 4, 4, 3)), "y_train": np.zeros(9, int)}, "grey images"),
     ],
 )
 def test_file_without_grey_pictures_is_refused(run, tmp_path, arrays, message):

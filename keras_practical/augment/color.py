@@ -42,7 +42,7 @@ class RandomColor(keras.layers.Layer):
 
     Use it as augmentation where light and colour may vary without changing the label, inside the
     model or, with TensorFlow, in a `tf.data` map. No gradient leads back through it. All but gamma
-    are affine in a pixel's colours, so they are multiplied into one matrix a picture; the result is
+    are affine in a pixel's colours, so they are multiplied into one matrix an image; the result is
     cut to `value_range` once, at the end. The plain-Keras equivalent is a stack of
     `keras.layers.RandomBrightness`, `RandomContrast`, `RandomSaturation`, `RandomHue` and
     `RandomGrayscale`, each of which passes over all pixels. The changes are applied in the order of
@@ -59,7 +59,7 @@ class RandomColor(keras.layers.Layer):
         saturation: Factor for the distance from the pixel's grey, >= 0.
         hue: Turn of the colours about grey, in parts of the circle, in [-0.5, 0.5]. Lightness stays
             (`keras.layers.RandomHue` turns in HSV, where it doesn't).
-        grayscale: Probability that a picture loses its colours, in [0, 1].
+        grayscale: Probability that an image loses its colours, in [0, 1].
         gamma: One number n >= 0: the exponent lies between 1 / (1 + n) and 1 + n.
         space: `"linear"`, or `"logit"`: brightness and contrast change the logit of the colours,
             as in fastai, so that nothing is cut off at black and white. `brightness=n` then moves
@@ -73,7 +73,7 @@ class RandomColor(keras.layers.Layer):
 
     Raises:
         ValueError: An argument is outside its range, or saturation, hue or greyscale are asked of
-            pictures that don't have three channels.
+            images that don't have three channels.
 
     Example:
 
@@ -135,8 +135,8 @@ class RandomColor(keras.layers.Layer):
         colours = self.grayscale or self.hue != (0.0, 0.0) or self.saturation != (1.0, 1.0)
         if colours and input_shape[-1] != 3:
             raise ValueError(
-                "`saturation`, `hue` and `grayscale` need pictures of three channels. "
-                f"Received: pictures of shape {tuple(input_shape)}"
+                "`saturation`, `hue` and `grayscale` need images of three channels. "
+                f"Received: images of shape {tuple(input_shape)}"
             )
         self.built = True
 
@@ -270,7 +270,7 @@ def _bleach(chosen: Any, eye: Any, grey: Any) -> Any:
 
 
 def _apply(pixels: Any, matrices: Any, gamma: Any, low: float, high: float) -> Any:
-    """Multiply each pixel's colours by its picture's matrix, apply gamma, cut to the range."""
+    """Multiply each pixel's colours by its image's matrix, apply gamma, cut to the range."""
     channels = pixels.shape[-1]
     if keras.backend.backend() == "tensorflow" and channels in OPENCV_CHANNELS:
         import tensorflow as tf

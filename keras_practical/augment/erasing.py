@@ -21,8 +21,8 @@ class RandomErasing(keras.layers.RandomErasing):
 
     Example:
 
-    >>> picture = keras.ops.ones((1, 4, 4, 3))
-    >>> float(keras.ops.min(RandomErasing(factor=(1, 1), fill_value=0.0)(picture)))
+    >>> image = keras.ops.ones((1, 4, 4, 3))
+    >>> float(keras.ops.min(RandomErasing(factor=(1, 1), fill_value=0.0)(image)))
     1.0
 
     Reference:
@@ -30,5 +30,5 @@ class RandomErasing(keras.layers.RandomErasing):
     """
 
     def call(self, data: Any, training: bool = False) -> Any:
-        """Return the pictures, with a hole in training."""
+        """Return the images, with a hole in training."""
         return super().call(data, training=training)

@@ -29,36 +29,36 @@ _TRANSFORMS = ("crop", "rotation", "zoom", "shear", "translation", "perspective"
 
 @keras.saving.register_keras_serializable(package="keras_practical")
 class RandomGeometry(keras.layers.Layer):
-    """Flip, crop, rotate, zoom, shear, shift and tilt pictures at random, in one interpolation.
+    """Flip, crop, rotate, zoom, shear, shift and tilt images at random, in one interpolation.
 
     Use it as the augmentation of an image classifier, inside the model or, with TensorFlow, in a
     `tf.data` map: `dataset.map(lambda x, y: (layer(x, training=True), y))`. No gradient leads back
-    through it to the pictures.
-    All transforms are multiplied into one matrix a picture, so that the picture is interpolated
+    through it to the images.
+    All transforms are multiplied into one matrix an image, so that the image is interpolated
     once: sharper, and several times faster, than the plain-Keras equivalent, a stack of
     `keras.layers.RandomFlip`, `RandomRotation`, `RandomZoom`, ... The transforms are applied in
     the order of the arguments. Nothing happens in `evaluate`, `predict` and an exported model, save
-    that pictures get `image_size` (Keras's layers go on augmenting in an exported model).
+    that images get `image_size` (Keras's layers go on augmenting in an exported model).
 
     A range is a pair `(low, high)`, drawn from uniformly, or one number `n` that stands for
     `(-n, n)`; for `zoom`, for `(1 - n, 1 + n)`. 0 leaves the transform out.
 
     Args:
-        crop: The part of the picture's area that a random box takes (its sides' ratio between 3:4
-            and 4:3), as a pair in (0, 1]; the box is shown as the whole picture. `None`: no crop.
+        crop: The part of the image's area that a random box takes (its sides' ratio between 3:4
+            and 4:3), as a pair in (0, 1]; the box is shown as the whole image. `None`: no crop.
         horizontal_flip: Probability, in [0, 1].
         vertical_flip: Probability, in [0, 1].
         rotation: Degrees, positive anticlockwise.
         zoom: Magnification, > 0; above 1 things look larger.
         shear: Degrees, along both axes independently.
-        translation: Part of the picture's width and height, in [-1, 1]; positive is right or down.
-        perspective: Part of half the picture's sides, in [0, 0.9], by which each of its corners may
+        translation: Part of the image's width and height, in [-1, 1]; positive is right or down.
+        perspective: Part of half the image's sides, in [0, 0.9], by which each of its corners may
             move in or out.
         probability: How often each transform but the flips is applied, in [0, 1]; or a mapping from
             names, such as `{"rotation": 0.75}`. Those not named have 1.
         image_size: Pixels of the result, one number or `(height, width)`. Default: as they come.
-            In training, pictures more than twice as large would be aliased: load them smaller.
-        fill_mode: What lies outside the picture: `"reflect"`, `"constant"` or `"nearest"`.
+            In training, images more than twice as large would be aliased: load them smaller.
+        fill_mode: What lies outside the image: `"reflect"`, `"constant"` or `"nearest"`.
         fill_value: For `"constant"`, in the pixels' own range.
         seed: Decides what is drawn. Default: Keras's global seed.
         **kwargs: As in `keras.layers.Layer`: `name`, `dtype`.
@@ -160,7 +160,7 @@ class RandomGeometry(keras.layers.Layer):
     ) -> Any:
         """Return boxes `(batch, n, 4)`, as `(left, top, right, bottom)` in pixels of the result.
 
-        Each is the smallest upright box around the transformed one, cut at the picture's edges.
+        Each is the smallest upright box around the transformed one, cut at the image's edges.
         Without a transformation the boxes come back as they are.
         """
         if not training or transformation is None:
@@ -264,18 +264,18 @@ def matrices_of(parameters: Mapping[str, Any], *, batch_size: Any, height: Any, 
 
     Args:
         parameters: float32 tensors, each optional: `crop` `(batch, 4)`, the box's middle from the
-            picture's and its size, as `(x, y, width, height)` in parts of the picture's; `flip_x`
+            image's and its size, as `(x, y, width, height)` in parts of the image's; `flip_x`
             and `flip_y` `(batch,)`, -1 or 1; `angle` `(batch,)` in radians, anticlockwise; `zoom`
             `(batch,)`, the magnification; `shear` `(batch, 2)`, pixels per pixel; `shift`
-            `(batch, 2)` in parts of the picture, right and down; `corners` `(batch, 4, 2)`, how far
-            the output's corners lie outside the picture, in parts of half its sides.
-        batch_size: Number of pictures.
+            `(batch, 2)` in parts of the image, right and down; `corners` `(batch, 4, 2)`, how far
+            the output's corners lie outside the image, in parts of half its sides.
+        batch_size: Number of images.
         height: Theirs, in pixels.
         width: Theirs, in pixels.
 
     Returns:
-        float32 tensor of shape `(batch, 3, 3)`, from places in the result to places in the picture,
-        both `(x, y)` in pixels of the picture from its middle.
+        float32 tensor of shape `(batch, 3, 3)`, from places in the result to places in the image,
+        both `(x, y)` in pixels of the image from its middle.
 
     Example:
 

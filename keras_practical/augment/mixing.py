@@ -18,18 +18,18 @@ __all__ = ["BatchMixing"]
 
 
 class BatchMixing(keras.callbacks.Callback):
-    """Train on mixtures of two pictures each: MixUp, CutMix, or one of them by chance each batch.
+    """Train on mixtures of two images each: MixUp, CutMix, or one of them by chance each batch.
 
-    Add it to `fit` or `fine_tune` as a callback when pictures are few and epochs are many. Labels
+    Add it to `fit` or `fine_tune` as a callback when images are few and epochs are many. Labels
     stay as they are, integers too: the loss of a mixture is the mixture of the losses on both
     labels, so that any loss, its label smoothing, and sample weights keep their meaning. Validation
     is untouched. The training metrics compare with the label of the larger part, and so read lower
-    than on whole pictures. What is mixed depends on the seed and the optimizer's step only: a run
+    than on whole images. What is mixed depends on the seed and the optimizer's step only: a run
     that was killed goes on with the same mixtures. The plain-Keras equivalents,
     `keras.layers.MixUp` and `CutMix`, which do the mixing here, need one-hot labels, another loss
     and other metrics.
 
-    Pictures are mixed before any augmentation inside the model.
+    Images are mixed before any augmentation inside the model.
 
     Args:
         mixup: The Beta distribution's parameter for MixUp, in [0, 10]; 0 leaves MixUp out.
@@ -38,7 +38,7 @@ class BatchMixing(keras.callbacks.Callback):
 
     Raises:
         ValueError: An argument is outside its range; or, when `fit` starts, the inputs aren't one
-            batch of pictures.
+            batch of images.
 
     Example:
 
@@ -91,7 +91,7 @@ class BatchMixing(keras.callbacks.Callback):
             images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
             if len(getattr(images, "shape", ())) != 4:
                 raise ValueError(
-                    "BatchMixing needs one batch of pictures, (batch, height, width, channels). "
+                    "BatchMixing needs one batch of images, (batch, height, width, channels). "
                     f"Received: inputs of shape {getattr(images, 'shape', type(images).__name__)}"
                 )
             images, self._now.partners, self._now.share = self._mix(images, self._step(state))

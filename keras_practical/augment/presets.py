@@ -279,7 +279,7 @@ def digits(*, image_size: ImageSize | None = None, seed: int | None = None) -> l
 
 
 def _next(seed: int | None, place: int) -> int | None:
-    """Return a seed of a layer's own: with the same one, all mirrored pictures would be darker."""
+    """Return a seed of a layer's own: with the same one, all mirrored images would be darker."""
     return None if seed is None else 1000 * seed + place
 
 
@@ -295,7 +295,7 @@ class Recommendation:
     Example:
 
     >>> recommended(400).reason
-    'with so many pictures a pretrained network gains nothing from it in a few epochs'
+    'with so many images a pretrained network gains nothing from it in a few epochs'
     """
 
     augmentation: list[Any]
@@ -310,13 +310,13 @@ def recommended(
     image_size: ImageSize | None = None,
     seed: int | None = None,
 ) -> Recommendation:
-    """Return the augmentation to start from, by the number of pictures of each class.
+    """Return the augmentation to start from, by the number of images of each class.
 
     Use it for photos when you have no reason to do otherwise, then compare with what you believe
     in. It has no equivalent in plain Keras.
 
     Args:
-        images_per_class: Training pictures of the smallest class, >= 1.
+        images_per_class: Training images of the smallest class, >= 1.
         pretrained: Whether the network is a pretrained one, trained for a few epochs, or starts
             from random weights.
         image_size: As in `light`.
@@ -349,16 +349,16 @@ def recommended(
         return Recommendation(
             strong(**options),
             [mixing],
-            "a network from scratch sees each picture many times, best never the same way",
+            "a network from scratch sees each image many times, best never the same way",
         )
     if images_per_class <= 10:
-        return Recommendation(strong(**options), [], "so few pictures gain from every view of them")
+        return Recommendation(strong(**options), [], "so few images gain from every view of them")
     if images_per_class <= 50:
         return Recommendation(
-            light(**options), [], "with some tens of pictures more of it gains nothing"
+            light(**options), [], "with some tens of images more of it gains nothing"
         )
     return Recommendation(
         [],
         [],
-        "with so many pictures a pretrained network gains nothing from it in a few epochs",
+        "with so many images a pretrained network gains nothing from it in a few epochs",
     )

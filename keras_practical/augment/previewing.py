@@ -24,19 +24,19 @@ def preview(
     views: int = 6,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw pictures of a data set, each in a row with what augmentation makes of it.
+    """Draw images of a data set, each in a row with what augmentation makes of it.
 
     Use it before training, and ask: would I still give each of them its label?
 
     Args:
         dataset: A data set of `load_images`, or any of `(images, labels)` batches.
         augmentation: A Keras layer, or a list of them, such as a preset.
-        n: Number of pictures, >= 1; one batch at most.
+        n: Number of images, >= 1; one batch at most.
         views: Number of augmented views of each, >= 1.
         ax: Where to draw. Default: a new figure.
 
     Returns:
-        The axes. The first column has the pictures as they are.
+        The axes. The first column has the images as they are.
 
     Raises:
         ValueError: `n` or `views` is below 1.

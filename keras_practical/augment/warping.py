@@ -1,7 +1,7 @@
-"""Projective transforms of pictures: matrices, points, and one interpolation for all of them.
+"""Projective transforms of images: matrices, points, and one interpolation for all of them.
 
 A matrix leads from a place in the output to the place in the input that is shown there. Places are
-`(x, y)` in pixels from the picture's middle, so that a rotation is one whatever the picture's size.
+`(x, y)` in pixels from the image's middle, so that a rotation is one whatever the image's size.
 Transforms that follow each other are multiplied in the order in which they are applied.
 """
 
@@ -88,7 +88,7 @@ def warp(
 
 
 def _resampler(images: Any) -> Callable[..., Any]:
-    """Return the fastest way there is here; all give the same picture."""
+    """Return the fastest way there is here; all give the same image."""
     if keras.backend.backend() != "tensorflow":
         return _gather
     import tensorflow as tf

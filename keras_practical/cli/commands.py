@@ -28,7 +28,7 @@ def train(
     epochs: Annotated[
         int, typer.Option(help="Epochs of the whole network, after two of the head.")
     ] = 2,
-    batch_size: Annotated[int, typer.Option(help="Pictures a batch.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Images a batch.")] = 32,
     seed: Annotated[int, typer.Option(help="Decides split, order and first weights.")] = 0,
     weights: Annotated[str, typer.Option(help="imagenet, none or a file.")] = "imagenet",
     download: Annotated[bool, typer.Option(help="Fetch a named data set.")] = False,
@@ -62,7 +62,7 @@ def evaluate(
     *,
     download: Annotated[bool, typer.Option(help="Fetch a named data set.")] = False,
 ) -> None:
-    """Judge a saved classifier on all the pictures of PHOTOS, with intervals."""
+    """Judge a saved classifier on all the images of PHOTOS, with intervals."""
     import keras
 
     import keras_practical as kp

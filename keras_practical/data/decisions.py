@@ -1,4 +1,4 @@
-"""What a person decided about pictures, from a CSV file to a new index."""
+"""What a person decided about images, from a CSV file to a new index."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _FORMULA = tuple("=+-@\t\r")
 
 
 def apply_decisions(index: ImageIndex, decisions: str | Path) -> ImageIndex:
-    r"""Return an index with the changes that a person decided on; no picture's file is touched.
+    r"""Return an index with the changes that a person decided on; no image's file is touched.
 
     Use it with the CSV file that the page of `review` downloads, or with one that was filled in by
     hand, then `load_images(index)` or `photos.with_index(index)`. All lines are checked before any
     of them counts.
 
     Args:
-        index: The pictures.
+        index: The images.
         decisions: A CSV file with the columns `name` (as in the index's records), `decision` (keep,
-            relabel or delete; empty where nothing was decided, which keeps the picture) and
+            relabel or delete; empty where nothing was decided, which keeps the image) and
             `label` (the new class, for relabel).
 
     Returns:
-        The index without the pictures to delete, the others labelled as decided.
+        The index without the images to delete, the others labelled as decided.
 
     Raises:
-        ValueError: A column is missing, or a line names an unknown picture, decision or class, or
+        ValueError: A column is missing, or a line names an unknown image, decision or class, or
             decides again what an earlier line decided otherwise. The text gives the line.
 
     Example:
@@ -114,7 +114,7 @@ def spreadsheet_cell(text: str) -> str:
     """Return a name or class as a cell of a CSV file that a spreadsheet can't take for a formula.
 
     An apostrophe goes before what would be one (`=cmd|...`), and `apply_decisions` takes it off
-    again. Without it, opening a table of pictures could run what a file's name says.
+    again. Without it, opening a table of images could run what a file's name says.
 
     Args:
         text: The name.
@@ -147,7 +147,7 @@ def _check_line(
     where: str, known: bool, name: str, decision: str, label: str, class_names: tuple[str, ...]
 ) -> None:
     if not known:
-        raise ValueError(f"{where}: the index has no picture {name!r}.")
+        raise ValueError(f"{where}: the index has no image {name!r}.")
     if decision not in DECISIONS:
         raise ValueError(f"{where}: {decision!r} is no decision; use {', '.join(DECISIONS)}.")
     if decision == "relabel" and label not in class_names:
@@ -158,17 +158,17 @@ def _check_line(
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewItem:
-    """One picture that a person should decide on.
+    """One image that a person should decide on.
 
     Attributes:
-        name: The picture's name in its index.
+        name: The image's name in its index.
         finding: What kind of fault it may have, such as `"near duplicate"`.
         evidence: Why, in a sentence.
         label: The class that it has.
         split: The part of the data that it is in.
         suggestion: The class that it may belong to, if another.
         confidence: How sure that is, in [0, 1], if known.
-        others: Names of the pictures to look at beside it, such as its duplicates.
+        others: Names of the images to look at beside it, such as its duplicates.
 
     Example:
 

@@ -35,7 +35,7 @@ class Slice:
     """One slice as it was measured.
 
     Attributes:
-        values: float32 of shape `(height, width)` in the scanner's unit or, for a picture in
+        values: float32 of shape `(height, width)` in the scanner's unit or, for an image in
             colour, uint8 of shape `(height, width, 3)`.
         modality: The kind of scanner, such as `"CT"`; empty if unknown.
         own_window: How the file wants its values shown: from them to [0, 1]; `None` if it doesn't
@@ -120,7 +120,7 @@ def dicom_slices(data: bytes, *, first: bool = False) -> list[Slice]:
         The slices, in the file's order.
 
     Raises:
-        ValueError: The file has no picture, or it is broken, too large, or compressed in a way
+        ValueError: The file has no image, or it is broken, too large, or compressed in a way
             that can't be read here.
         ImportError: pydicom isn't installed.
 
@@ -141,9 +141,7 @@ def dicom_slices(data: bytes, *, first: bool = False) -> list[Slice]:
         raise ImportError(f"DICOM files need {INSTALL}") from error
     dataset = pydicom.dcmread(io.BytesIO(data))
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise ValueError(
-            f"it is DICOM without a picture ({dataset.get('Modality', 'no modality')})"
-        )
+        raise ValueError(f"it is DICOM without an image ({dataset.get('Modality', 'no modality')})")
     _check_size(dataset)
     frames = 1 if first else int(dataset.get("NumberOfFrames") or 1)
     return [_frame(dataset, frame) for frame in range(frames)]
@@ -156,7 +154,7 @@ def windowed(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
         slices: Slices of one scan.
         window: `"file"` as the files themselves ask for, or like `"full"` if they don't;
             `"full"` from the smallest to the largest value of the scan; a name in `CT_WINDOWS`
-            (CT only) or a pair `(center, width)`. Pictures in colour stay as they are.
+            (CT only) or a pair `(center, width)`. Images in colour stay as they are.
 
     Returns:
         An iterator over uint8 arrays of shape `(height, width)` or `(height, width, 3)`.
@@ -198,7 +196,7 @@ def windowed(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
 
 
 def _check_size(dataset: Any) -> None:
-    """Refuse pictures that Pillow would refuse: small files can unpack to very large ones."""
+    """Refuse images that Pillow would refuse: small files can unpack to very large ones."""
     from PIL import Image
 
     height, width = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
@@ -291,7 +289,7 @@ def _first(value: Any) -> float | None:
 
 
 def _outside(stored: np.ndarray, dataset: Any) -> np.ndarray | None:
-    """Return where the scanner measured nothing: round scans on square pictures."""
+    """Return where the scanner measured nothing: round scans on square images."""
     padding = dataset.get("PixelPaddingValue")
     if not isinstance(padding, int):
         return None

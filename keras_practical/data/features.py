@@ -14,17 +14,17 @@ __all__ = ["Embeddings"]
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Features of pictures with their labels, in order.
+    """Features of images with their labels, in order.
 
     Attributes:
-        features: float32 of shape `(n, size)`, of the pictures as they are.
+        features: float32 of shape `(n, size)`, of the images as they are.
         labels: Integer labels of shape `(n,)`, or whatever the data have of shape `(n, ...)`.
-        index: One `ImageRecord` a picture; for data that isn't from `load_images`, named by place.
+        index: One `ImageRecord` an image; for data that isn't from `load_images`, named by place.
             Empty if nothing is known of them.
         class_names: One name a class.
-        views: float32 of shape `(copies, n, size)`, of augmented views of the pictures; of
+        views: float32 of shape `(copies, n, size)`, of augmented views of the images; of
             shape `(0, n, size)` without augmentation.
-        computed: How many pictures went through the network for this; the others were in the
+        computed: How many images went through the network for this; the others were in the
             cache.
 
     Example:
@@ -46,7 +46,7 @@ class Embeddings:
         return len(self.labels)
 
     def take(self, places: Sequence[int] | np.ndarray) -> Embeddings:
-        """Return the embeddings of the pictures at `places` only, in that order; or of a mask's."""
+        """Return the embeddings of the images at `places` only, in that order; or of a mask's."""
         chosen = np.asarray(places)
         places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype("int64")
         return replace(
@@ -58,7 +58,7 @@ class Embeddings:
         )
 
     def all_views(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the features of the pictures and all their views below each other, and labels."""
+        """Return the features of the images and all their views below each other, and labels."""
         if not len(self.views):
             return self.features, self.labels
         stacked = np.concatenate([self.features, *self.views])

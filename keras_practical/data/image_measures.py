@@ -31,11 +31,11 @@ def blur_effect(grey: np.ndarray) -> float:
         return float("nan")
     import cv2
 
-    picture = grey.astype("float32")
+    image = grey.astype("float32")
     found = []
     for axis, window in ((0, (1, BLUR_WINDOW)), (1, (BLUR_WINDOW, 1))):
-        sharp = np.abs(np.diff(picture, axis=axis))
-        blurred = np.abs(np.diff(cv2.blur(picture, window), axis=axis))
+        sharp = np.abs(np.diff(image, axis=axis))
+        blurred = np.abs(np.diff(cv2.blur(image, window), axis=axis))
         total = float(sharp.sum())
         if total < sharp.size * 0.1:
             return float("nan")
@@ -48,10 +48,10 @@ def look(images: np.ndarray) -> dict[str, np.ndarray]:
     """Measure what can be told from pixels alone.
 
     Args:
-        images: Pictures of shape `(n, height, width, channels)`.
+        images: Images of shape `(n, height, width, channels)`.
 
     Returns:
-        For each picture, on the scale of its values: `"brightness"`, the mean; `"contrast"`, the
+        For each image, on the scale of its values: `"brightness"`, the mean; `"contrast"`, the
         standard deviation; `"sharpness"`, the standard deviation of the Laplacian.
 
     Example:
@@ -62,7 +62,7 @@ def look(images: np.ndarray) -> dict[str, np.ndarray]:
     import cv2
 
     grey = images[..., :3].astype("float32").mean(-1)
-    edges = np.array([cv2.Laplacian(picture, cv2.CV_32F).std() for picture in grey])
+    edges = np.array([cv2.Laplacian(image, cv2.CV_32F).std() for image in grey])
     return {
         "brightness": grey.mean((1, 2)),
         "contrast": grey.std((1, 2)),

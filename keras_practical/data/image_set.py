@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-__all__ = ["PictureFinder", "PixelSource", "dataset_of"]
+__all__ = ["ImageFinder", "PixelSource", "dataset_of"]
 
 
 @dataclass(frozen=True)
 class PixelSource:
-    """What stands behind a data set of `load_images`, to reach its pictures out of their turn.
+    """What stands behind a data set of `load_images`, to reach its images out of their turn.
 
     `origin_of(dataset).source` finds it, also after `.cache` and `.prefetch`.
 
     Attributes:
-        store: All pictures of the listing.
-        rows: Where in `store` this data set's pictures are, int64 of shape `(n,)`.
+        store: All images of the listing.
+        rows: Where in `store` this data set's images are, int64 of shape `(n,)`.
         labels: Their classes, int64 of shape `(n,)`.
         records: What is known of each of them.
         class_names: One name a class.
-        batch_size: Pictures a batch.
+        batch_size: Images a batch.
         order: Draws the order of each epoch; `None` for a data set that isn't shuffled.
 
     Raises:
-        ValueError: From `read_filled`, if not one picture can be read any more.
+        ValueError: From `read_filled`, if not one image can be read any more.
 
     Example:
 
@@ -63,7 +63,7 @@ class PixelSource:
         return len(self.rows)
 
     def take(self, places: Sequence[int] | np.ndarray) -> PixelSource:
-        """Return a source of the pictures at `places` only, in that order."""
+        """Return a source of the images at `places` only, in that order."""
         places = np.asarray(places, "int64")
         order = self.order and EpochOrder(len(places), self.order.seed)
         return replace(
@@ -75,9 +75,9 @@ class PixelSource:
         )
 
     def read_filled(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pictures at `places`, and the places that they really are of.
+        """Return the images at `places`, and the places that they really are of.
 
-        A readable picture stands in for each that can't be read: one of the same batch or, if there
+        A readable image stands in for each that can't be read: one of the same batch or, if there
         is none, any other. So batches keep their size and an epoch its number of steps, on which
         schedules rely.
         """
@@ -94,14 +94,14 @@ class PixelSource:
             image, readable = self.store.read([row])
             if readable[0]:
                 return np.repeat(image, len(places), 0), np.full(len(places), other)
-        raise ValueError("Not one of the training pictures can be read any more.")
+        raise ValueError("Not one of the training images can be read any more.")
 
 
 def dataset_of(source: PixelSource) -> tf.data.Dataset:
     """Return the data set that reads a source, batch by batch.
 
     Args:
-        source: Pictures and labels, such as `load_images(...).train.source.take(places)`.
+        source: Images and labels, such as `load_images(...).train.source.take(places)`.
 
     Returns:
         A `tf.data.Dataset` as in `ImageData`, shuffled anew each time if the source has an order.
@@ -159,18 +159,18 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
     return dataset
 
 
-class PictureFinder:
-    """Fetches pictures by their names, one at a time: none is kept in memory.
+class ImageFinder:
+    """Fetches images by their names, one at a time: none is kept in memory.
 
     Args:
-        index: The pictures; where they aren't in `sources`, their names are files' paths.
+        index: The images; where they aren't in `sources`, their names are files' paths.
         sources: What stands behind data sets of `load_images` (their attribute `source`).
 
     Example:
 
     >>> from keras_practical.data.loading import load_images
     >>> digits = load_images("digits", verbose=False)
-    >>> find = PictureFinder(digits.index, [digits.train.source, digits.validation.source])
+    >>> find = ImageFinder(digits.index, [digits.train.source, digits.validation.source])
     >>> find("images[3]").shape
     (8, 8, 3)
     """
@@ -183,17 +183,17 @@ class PictureFinder:
                 self._places[record.name] = source.store, int(row)
 
     def __call__(self, name: str, *, image_size: ImageSize | None = None) -> np.ndarray | None:
-        """Return a picture, upright, uint8 of shape `(height, width, channels)`.
+        """Return an image, upright, uint8 of shape `(height, width, channels)`.
 
         Args:
             name: Its name in the index.
-            image_size: Pixels; the whole picture is shown, with borders. Default: its own size.
+            image_size: Pixels; the whole image is shown, with borders. Default: its own size.
 
         Returns:
-            The picture; `None` if it can't be read.
+            The image; `None` if it can't be read.
         """
         store, row = self._places.get(name) or (_file(name), 0)
-        return store.picture(row, image_size=image_size)
+        return store.image(row, image_size=image_size)
 
 
 def _file(name: str) -> PixelStore:

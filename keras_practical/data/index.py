@@ -1,4 +1,4 @@
-"""What is known of every picture behind a data set."""
+"""What is known of every image behind a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One picture: where it is, what it shows, how it is used.
+    """One image: where it is, what it shows, how it is used.
 
     Attributes:
         name: Path as given or, for data that has no files, `source[position]`.
@@ -22,7 +22,7 @@ class ImageRecord:
         width: Upright width in pixels; 0 while unknown.
         height: Upright height in pixels; 0 while unknown.
         orientation: EXIF orientation of the file, 1 (upright) to 8.
-        problem: Why the picture can't be used; `None` if it can.
+        problem: Why the image can't be used; `None` if it can.
         group: What must not be torn apart by a split, such as the patient; `None` if unknown.
 
     Example:
@@ -43,12 +43,12 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """Every picture behind a data set, in a fixed order, the unusable ones included.
+    """Every image behind a data set, in a fixed order, the unusable ones included.
 
     Predictions on an unshuffled data set line up with `index.split("validation")`.
 
     Attributes:
-        records: The pictures, ordered by class and name.
+        records: The images, ordered by class and name.
         class_names: One name a class.
 
     Raises:
@@ -74,17 +74,17 @@ class ImageIndex:
         return iter(self.records)
 
     def split(self, name: str) -> tuple[ImageRecord, ...]:
-        """Return the usable pictures of the split `name`, in the data set's unshuffled order."""
+        """Return the usable images of the split `name`, in the data set's unshuffled order."""
         return tuple(r for r in self.records if r.split == name and r.problem is None)
 
     def without(self, names: Iterable[str]) -> ImageIndex:
-        """Return an index that lacks the pictures of these names; no file is touched."""
+        """Return an index that lacks the images of these names; no file is touched."""
         dropped = set(names)
         self._check(dropped)
         return replace(self, records=tuple(r for r in self.records if r.name not in dropped))
 
     def relabelled(self, labels: Mapping[str, str]) -> ImageIndex:
-        """Return an index that gives each picture named in `labels` the class it has there."""
+        """Return an index that gives each image named in `labels` the class it has there."""
         self._check(labels)
         for name, label in labels.items():
             if label not in self.class_names:
@@ -104,18 +104,18 @@ class ImageIndex:
         unknown = sorted(set(names) - {record.name for record in self.records})
         if unknown:
             raise ValueError(
-                f"The index has no picture {unknown[0]!r}. Names are written as in its records, "
+                f"The index has no image {unknown[0]!r}. Names are written as in its records, "
                 f"such as {self.records[0].name!r}."
                 if self.records
-                else "The index has no pictures."
+                else "The index has no images."
             )
 
     @property
     def problems(self) -> tuple[ImageRecord, ...]:
-        """The pictures that were left out; each says why in its `problem`."""
+        """The images that were left out; each says why in its `problem`."""
         return tuple(record for record in self.records if record.problem is not None)
 
     def counts(self, split: str) -> dict[str, int]:
-        """Return the number of usable pictures of each class in `split`."""
+        """Return the number of usable images of each class in `split`."""
         found = Counter(record.label for record in self.split(split))
         return {name: found[label] for label, name in enumerate(self.class_names)}

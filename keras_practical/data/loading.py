@@ -1,4 +1,4 @@
-"""`load_images`: from wherever the pictures are to data sets that `fit` takes."""
+"""`load_images`: from wherever the images are to data sets that `fit` takes."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class ImageData:
         validation: Validation data, `None` if none was asked for.
         test: Test data, `None` if the source has none.
         class_names: One name a class.
-        index: Every picture of the source, the unusable ones included.
+        index: Every image of the source, the unusable ones included.
         image_size: `(height, width)` in pixels.
 
     Raises:
-        ValueError: From `with_index`, if a picture is unknown or a class has none left.
+        ValueError: From `with_index`, if an image is unknown or a class has none left.
 
     Example:
 
@@ -101,21 +101,21 @@ class ImageData:
         return found
 
     def with_index(self, index: ImageIndex) -> ImageData:
-        """Return the same pictures as another index has them: fewer, relabelled, split otherwise.
+        """Return the same images as another index has them: fewer, relabelled, split otherwise.
 
         Use it with an index that was cleaned (`self.index.without(...)`). Nothing is read again;
         for files, `load_images(index)` is the same from the start.
 
         Args:
-            index: Pictures of `self.index`, by their names.
+            index: Images of `self.index`, by their names.
 
         Returns:
-            Data sets of the pictures that both indexes call usable.
+            Data sets of the images that both indexes call usable.
 
         Raises:
-            ValueError: A picture isn't in `self.index`, or a class has none left.
+            ValueError: An image isn't in `self.index`, or a class has none left.
         """
-        # By what the data sets themselves read: this index may already be one of fewer pictures.
+        # By what the data sets themselves read: this index may already be one of fewer images.
         parts = self.sources
         rows = {
             r.name: row for part in parts for r, row in zip(part.records, part.rows, strict=True)
@@ -123,12 +123,12 @@ class ImageData:
         problems = {record.name: record.problem for record in self.index}
         for record in index:
             if record.name not in problems:
-                raise ValueError(f"These data have no picture {record.name!r}.")
+                raise ValueError(f"These data have no image {record.name!r}.")
         records = tuple(replace(r, problem=r.problem or problems[r.name]) for r in index)
         index = replace(index, records=records)
         usable = tuple(record for record in records if record.problem is None)
         report_problems(replace(index, records=usable), "skip")
-        # Nobody asks for the place of a picture that can't be read.
+        # Nobody asks for the place of an image that can't be read.
         places = np.array([rows.get(record.name, -1) for record in records], "int64")
         training = parts[0]
         assert training.order is not None  # Training data are always shuffled.
@@ -165,16 +165,16 @@ def load_images(
     data_dir: str | Path | None = None,
     verbose: bool = True,
 ) -> ImageData:
-    """Load labelled pictures for training: upright, whole, split, ready for `fit`.
+    """Load labelled images for training: upright, whole, split, ready for `fit`.
 
     Use it instead of `keras.utils.image_dataset_from_directory`, the plain-Keras equivalent for
     folders: that one stops at a broken file without naming it, leaves phone photos sideways and
-    stretches every picture to a square.
+    stretches every image to a square.
 
-    The validation pictures are chosen class by class from the pictures' names and `seed`, so the
+    The validation images are chosen class by class from the images' names and `seed`, so the
     same seed gives the same split on every machine. A source that brings its own validation split
-    keeps it. Where several pictures show one patient, one animal or one scene, say so with
-    `groups`, or the model is judged by pictures that it has nearly seen.
+    keeps it. Where several images show one patient, one animal or one scene, say so with
+    `groups`, or the model is judged by images that it has nearly seen.
 
     Args:
         source: A folder of class folders (with or without `train/`, `validation/` and `test/`
@@ -183,24 +183,24 @@ def load_images(
             `"tfds:NAME"`; an index of files (its labels and splits hold).
         image_size: Pixels, one number or `(height, width)`. Default: 224 for files, the arrays'
             own size for arrays.
-        batch_size: Pictures a batch, >= 1.
+        batch_size: Images a batch, >= 1.
         validation_fraction: Part of each class held out, in [0, 0.9], where the source has no
-            validation split. At least one picture a class; 0 for no validation data.
+            validation split. At least one image a class; 0 for no validation data.
         seed: Whole number >= 0; decides the split and the order of training.
-        aspect: How a picture of another shape fits: `"crop"` keeps the middle, `"pad"` adds black
+        aspect: How an image of another shape fits: `"crop"` keeps the middle, `"pad"` adds black
             borders, `"stretch"` distorts.
         color_mode: `"rgb"` (3 channels) or `"grayscale"` (1 channel).
         window: As in `read_image`: which values of DICOM files become 0 to 255, such as `"lung"`.
         groups: What belongs together and must be on one side of the split: a CSV file's column, a
-            function from a picture's `ImageRecord` (of which `name` is the path in the source and
+            function from an image's `ImageRecord` (of which `name` is the path in the source and
             `label` the class) to its group, or a mapping from paths in the source, or from files'
             names, to groups. About `validation_fraction` of each class is held out, in whole
             groups. The groups are kept as `record.group`.
-        cache: `"memory"` decodes every picture once, here; `"disk"` likewise, into a file in
+        cache: `"memory"` decodes every image once, here; `"disk"` likewise, into a file in
             `cache_dir` that the next run finds again; `None` decodes in each epoch. `"auto"` is
-            `"memory"` up to 2 GiB of decoded pictures, otherwise `None`.
+            `"memory"` up to 2 GiB of decoded images, otherwise `None`.
         cache_dir: The folder for `cache="disk"`.
-        on_error: `"skip"` leaves unreadable pictures out, with one warning that lists them;
+        on_error: `"skip"` leaves unreadable images out, with one warning that lists them;
             `"raise"` stops.
         class_names: Names for the labels of arrays. Default: the numbers.
         columns: A CSV file's own names for its columns `path` (relative to the file), `label` and,
@@ -214,12 +214,12 @@ def load_images(
 
     Raises:
         ValueError: An argument or the source is wrong: the text says which folder, class, file,
-            column or line, and what to do; or a picture is unreadable and `on_error="raise"`.
+            column or line, and what to do; or an image is unreadable and `on_error="raise"`.
 
     Example:
 
     >>> digits = load_images("digits", seed=0)
-    load_images: 1,438 training and 359 validation pictures, 10 classes, 8 x 8 pixels, ...
+    load_images: 1,438 training and 359 validation images, 10 classes, 8 x 8 pixels, ...
 
     Reference:
         The split by hash follows the advice of Géron, *Hands-On Machine Learning* (2022),
@@ -251,11 +251,11 @@ def load_images(
         image_size = listing.native_size or _FILE_SIZE
     size = check_image_size("image_size", image_size)
     group_names, splits = divided(listing, fraction=validation_fraction, seed=seed, groups=groups)
-    store = PixelStore(listing.pictures, size, aspect=aspect, color_mode=color_mode, window=window)
+    store = PixelStore(listing.images, size, aspect=aspect, color_mode=color_mode, window=window)
     mode = _cache_mode(cache, store.nbytes)
     if mode is None:
-        # Training makes do without a picture that turns out to be broken; an evaluation must know
-        # its pictures beforehand.
+        # Training makes do without an image that turns out to be broken; an evaluation must know
+        # its images beforehand.
         headers = store.check_files([split != "train" for split in splits], verbose=verbose)
     else:
         headers = store.decode_all(cache_dir if mode == "disk" else None, verbose=verbose)
@@ -284,7 +284,7 @@ def _cache_mode(cache: str | None, nbytes: int) -> str | None:
 def _datasets(
     index: ImageIndex, rows: np.ndarray, store: PixelStore, batch_size: int, seed: int
 ) -> list[tf.data.Dataset | None]:
-    """Return the usable pictures of each split, `None` without any; `rows` says where they are."""
+    """Return the usable images of each split, `None` without any; `rows` says where they are."""
     found: list[tf.data.Dataset | None] = []
     for split in SPLITS:
         records = index.split(split)
@@ -311,7 +311,7 @@ def _summary(index: ImageIndex, size: tuple[int, int], mode: str | None, nbytes:
         "disk": f"decoded once into a file ({nbytes / 1e6:,.1f} MB)",
     }[mode]
     return (
-        f"load_images: {' and '.join(parts)} pictures, {len(index.class_names)} classes, "
+        f"load_images: {' and '.join(parts)} images, {len(index.class_names)} classes, "
         f"{size[0]} x {size[1]} pixels, {kept}"
     )
 
@@ -325,7 +325,7 @@ def listing_of_any(
     download: bool,
     data_dir: str | Path | None,
 ) -> sources.Listing:
-    """List the pictures of whatever `load_images` was given, refusing what means nothing for it."""
+    """List the images of whatever `load_images` was given, refusing what means nothing for it."""
     kind = _kind(source)
     if kind != "csv" and group_column is not None:
         raise ValueError(
@@ -378,10 +378,10 @@ def index_of(
     headers: Sequence[Header],
     groups: Sequence[str] | None,
 ) -> ImageIndex:
-    """Put together what is known of every picture.
+    """Put together what is known of every image.
 
     Args:
-        listing: The pictures.
+        listing: The images.
         splits: Where each of them is used.
         headers: What reading them found out.
         groups: What each of them belongs to; `None` if unknown.
@@ -397,10 +397,10 @@ def index_of(
     """
     records = []
     for position, header in enumerate(headers):
-        picture = listing.pictures[position]
+        image = listing.images[position]
         records.append(
             ImageRecord(
-                str(picture) if isinstance(picture, str | Path) else listing.names[position],
+                str(image) if isinstance(image, str | Path) else listing.names[position],
                 listing.labels[position],
                 splits[position],
                 header.width,
@@ -414,14 +414,14 @@ def index_of(
 
 
 def report_problems(index: ImageIndex, on_error: str) -> None:
-    """Warn once of all unreadable pictures, or stop; stop if a class has nothing left.
+    """Warn once of all unreadable images, or stop; stop if a class has nothing left.
 
     Args:
-        index: The pictures.
+        index: The images.
         on_error: `"skip"` or `"raise"`.
 
     Raises:
-        ValueError: A picture can't be read, or a class has no readable one.
+        ValueError: An image can't be read, or a class has no readable one.
 
     Example:
 
@@ -431,7 +431,7 @@ def report_problems(index: ImageIndex, on_error: str) -> None:
     if problems:
         listed = "\n".join(f"  {record.name}: {record.problem}" for record in problems[:20])
         more = f"\n  ... and {len(problems) - 20} more, in index.problems" * (len(problems) > 20)
-        text = f"{len(problems)} of {len(index)} pictures can't be read:\n{listed}{more}"
+        text = f"{len(problems)} of {len(index)} images can't be read:\n{listed}{more}"
         if on_error == "raise":
             raise ValueError(f'{text}\nRepair or remove them, or pass on_error="skip".')
         warnings.warn(f"{text}\nThey are left out.", stacklevel=3)
@@ -440,6 +440,6 @@ def report_problems(index: ImageIndex, on_error: str) -> None:
         wanted = split == "train" or any(record.split == split for record in index)
         if wanted and empty:
             raise ValueError(
-                f"Class {empty[0]!r} has no readable picture for {split}. Add some, or remove the "
+                f"Class {empty[0]!r} has no readable image for {split}. Add some, or remove the "
                 "class."
             )

@@ -44,7 +44,7 @@ def from_cats_vs_dogs(*, download: bool) -> Listing:
 
 
 def from_tfds(name: str, *, download: bool, data_dir: str | Path | None = None) -> Listing:
-    """List a TensorFlow Datasets image classification set; its encoded pictures stay in memory.
+    """List a TensorFlow Datasets image classification set; its encoded images stay in memory.
 
     Args:
         name: The set's name, such as `"beans"` or `"cats_vs_dogs:4.0.1"`.
@@ -67,15 +67,15 @@ def from_tfds(name: str, *, download: bool, data_dir: str | Path | None = None) 
         name, kind="image", loader="load_images", download=download, data_dir=data_dir
     )
     keys, features = builder.info.supervised_keys, builder.info.features
-    pictures, names, labels, splits = [], [], [], []
+    images, names, labels, splits = [], [], [], []
     for key, split in available.items():
         dataset = builder.as_dataset(split=key, decoders={keys[0]: tfds.decode.SkipDecoding()})
         for position, example in enumerate(tfds.as_numpy(dataset)):
-            pictures.append(bytes(example[keys[0]]))
+            images.append(bytes(example[keys[0]]))
             names.append(f"tfds:{name}/{key}[{position}]")
             labels.append(int(example[keys[1]]))
             splits.append(decided(split, available.values()))
-    return Listing(pictures, names, labels, splits, tuple(features[keys[1]].names))
+    return Listing(images, names, labels, splits, tuple(features[keys[1]].names))
 
 
 def open_tfds(
@@ -129,7 +129,7 @@ def from_digits() -> Listing:
 
     Example:
 
-    >>> len(from_digits().pictures)
+    >>> len(from_digits().images)
     1797
 
     Reference:

@@ -13,13 +13,13 @@ __all__ = ["EpochOrder"]
 
 
 class EpochOrder:
-    """A new order of the pictures for each epoch, the same on every machine.
+    """A new order of the images for each epoch, the same on every machine.
 
     Used by `load_images`. `tf.data`'s `shuffle` counts how often it was read in this process, so
     that a run which continues after a crash would see other orders than the run that went through.
 
     Args:
-        count: Number of pictures.
+        count: Number of images.
         seed: Whole number >= 0.
 
     Example:

@@ -1,4 +1,4 @@
-"""Any data set of pictures as pieces of equal size, in an order that doesn't change."""
+"""Any data set of images as pieces of equal size, in an order that doesn't change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ArrayPieces", "SourcePieces", "StreamPieces", "pieces_of"]
 PIECE = 256
 Piece = tuple[int, np.ndarray, np.ndarray]
 _NONE = np.empty((0,))
-# Pictures that a thread reads in one go.
+# Images that a thread reads in one go.
 _CHUNK = 8
 
 
@@ -33,14 +33,14 @@ def pieces_of(
     Args:
         data: As in `embed`.
         repeatable: Whether the data must be read twice, once to know them again.
-        size: Pictures a piece, >= 1.
+        size: Images a piece, >= 1.
 
     Returns:
-        A reader with `shape` (of one picture), `count` (`None` if unknown), `content` (a hash),
+        A reader with `shape` (of one image), `count` (`None` if unknown), `content` (a hash),
         `class_names` (`None` if unknown), `pieces` and `record`.
 
     Raises:
-        ValueError: The data are of no such kind, there are no pictures, or they aren't of one
+        ValueError: The data are of no such kind, there are no images, or they aren't of one
             shape `(height, width, channels)`.
 
     Example:
@@ -65,7 +65,7 @@ def pieces_of(
             f"Received: {type(data).__name__}"
         )
     if not reader.count and reader.count is not None:
-        raise ValueError("`data` has no pictures.")
+        raise ValueError("`data` has no images.")
     return reader
 
 
@@ -73,9 +73,9 @@ class ArrayPieces:
     """Pieces of a pair of arrays.
 
     Args:
-        images: Pictures of shape `(n, height, width, channels)`.
+        images: Images of shape `(n, height, width, channels)`.
         labels: One label each.
-        size: Pictures a piece, >= 1.
+        size: Images a piece, >= 1.
 
     Raises:
         ValueError: The shapes are wrong.
@@ -93,7 +93,7 @@ class ArrayPieces:
         self._size = size
         if self._images.ndim != 4 or len(self._images) != len(self._labels):
             raise ValueError(
-                "Pictures must be of shape (n, height, width, channels), with a label for each. "
+                "Images must be of shape (n, height, width, channels), with a label for each. "
                 f"Received: shapes {self._images.shape} and {self._labels.shape}"
             )
         self.count: int | None = len(self._images)
@@ -101,17 +101,17 @@ class ArrayPieces:
 
     @property
     def content(self) -> str:
-        """A hash of all pictures."""
+        """A hash of all images."""
         return array_hash(self._images)
 
     def pieces(self, wanted: Callable[[int], bool]) -> Iterator[Piece]:
-        """Yield the number, pictures and labels of each piece; no pictures if it isn't wanted."""
+        """Yield the number, images and labels of each piece; no images if it isn't wanted."""
         for number, start in enumerate(range(0, len(self._images), self._size)):
             rows = slice(start, start + self._size)
             yield number, self._images[rows] if wanted(number) else _NONE, self._labels[rows]
 
     def record(self, place: int, label: int) -> ImageRecord:
-        """Return what is known of a picture."""
+        """Return what is known of an image."""
         return ImageRecord(f"images[{place}]", label)
 
 
@@ -120,7 +120,7 @@ class SourcePieces:
 
     Args:
         source: The data set's `source`.
-        size: Pictures a piece, >= 1.
+        size: Images a piece, >= 1.
 
     Example:
 
@@ -162,7 +162,7 @@ class SourcePieces:
                 yield number, images, source.labels[start : start + self._size]
 
     def record(self, place: int, label: int) -> ImageRecord:
-        """Return what is known of a picture."""
+        """Return what is known of an image."""
         return self.source.records[place]
 
     def _read(self, readers: ThreadPoolExecutor, rows: np.ndarray) -> np.ndarray:
@@ -180,10 +180,10 @@ class StreamPieces:
     Args:
         data: Batches of `(images, labels)`.
         repeatable: Whether to read everything once beforehand, for `count` and `content`.
-        size: Pictures a piece, >= 1.
+        size: Images a piece, >= 1.
 
     Raises:
-        ValueError: There are no pictures, or the second reading differs from the first.
+        ValueError: There are no images, or the second reading differs from the first.
 
     Example:
 
@@ -203,7 +203,7 @@ class StreamPieces:
         first = next(iter(batches_of(data, PIECE)[0]), None)
         if first is None or np.ndim(first[0]) != 4:
             raise ValueError(
-                "`data` must yield batches of pictures (batch, height, width, channels) and "
+                "`data` must yield batches of images (batch, height, width, channels) and "
                 f"labels. Received: {'nothing' if first is None else np.shape(first[0])}"
             )
         self.shape = np.shape(first[0])[1:]
@@ -216,7 +216,7 @@ class StreamPieces:
 
     @property
     def content(self) -> str:
-        """A hash of all pictures."""
+        """A hash of all images."""
         return hashlib.sha256(repr(self._hashes).encode()).hexdigest()
 
     def pieces(self, wanted: Callable[[int], bool]) -> Iterator[Piece]:
@@ -226,18 +226,18 @@ class StreamPieces:
                 number >= len(self._hashes) or array_hash(images) != self._hashes[number]
             ):
                 raise ValueError(
-                    "The data set gave other pictures, or another order, when it was read again, "
+                    "The data set gave other images, or another order, when it was read again, "
                     "so they can't be told by a cache. Take out what shuffles or augments, or "
                     "leave `cache_dir` out."
                 )
             yield number, images if wanted(number) else images[:0], labels
 
     def record(self, place: int, label: int) -> ImageRecord:
-        """Return what is known of a picture."""
+        """Return what is known of an image."""
         # By what was loaded, if what was read still is as many images with the same labels.
         if len(self._records) == self._seen and self._records[place].label == label:
             return self._records[place]
-        return ImageRecord(f"picture {place}", label)
+        return ImageRecord(f"image {place}", label)
 
     def _regrouped(self) -> Iterator[Piece]:
         number, seen = 0, 0

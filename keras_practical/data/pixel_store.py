@@ -22,18 +22,18 @@ from keras_practical.utils.progress import track
 
 __all__ = ["PixelStore"]
 
-# Handing a small picture to a thread costs a fifth of decoding it.
+# Handing a small image to a thread costs a fifth of decoding it.
 _CHUNK = 4
 
 
 class PixelStore:
-    """The pictures of a data set as uint8 arrays of one size.
+    """The images of a data set as uint8 arrays of one size.
 
-    Used by `load_images`; make one by hand for pictures that belong to no classes. Either
+    Used by `load_images`; make one by hand for images that belong to no classes. Either
     `decode_all` or `check_files` must run before `read`.
 
     Args:
-        pictures: Files' paths, their bytes, or arrays.
+        images: Files' paths, their bytes, or arrays.
         size: `(height, width)` in pixels.
         aspect: `"crop"`, `"pad"` or `"stretch"`, as in `read_image`.
         color_mode: `"rgb"` or `"grayscale"`.
@@ -49,14 +49,14 @@ class PixelStore:
 
     def __init__(
         self,
-        pictures: Sequence[Any],
+        images: Sequence[Any],
         size: tuple[int, int],
         *,
         aspect: str,
         color_mode: str,
         window: dicom.Window = "file",
     ) -> None:
-        self._pictures = pictures
+        self._images = images
         self._size = size
         self._aspect = aspect
         self._color_mode = color_mode
@@ -66,21 +66,21 @@ class PixelStore:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """The shape of one picture."""
+        """The shape of one image."""
         return (*self._size, 3 if self._color_mode == "rgb" else 1)
 
     @property
     def nbytes(self) -> int:
-        """The memory that all decoded pictures take, in bytes."""
-        return len(self._pictures) * int(np.prod(self.shape))
+        """The memory that all decoded images take, in bytes."""
+        return len(self._images) * int(np.prod(self.shape))
 
     def decode_all(self, cache_dir: str | Path | None, *, verbose: bool) -> list[Header]:
-        """Decode every picture, into memory or into a file of `cache_dir`, and say what was found.
+        """Decode every image, into memory or into a file of `cache_dir`, and say what was found.
 
-        A file left by an earlier call is used if it fits these very pictures.
+        A file left by an earlier call is used if it fits these very images.
         """
         if cache_dir is None:
-            self._pixels = np.zeros((len(self._pictures), *self.shape), "uint8")
+            self._pixels = np.zeros((len(self._images), *self.shape), "uint8")
             return self._fill(self._pixels, verbose)
         folder = Path(cache_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ class PixelStore:
             partial = file.with_suffix(f".{os.getpid()}.partial")
             try:
                 pixels = np.lib.format.open_memmap(
-                    partial, "w+", "uint8", (len(self._pictures), *self.shape)
+                    partial, "w+", "uint8", (len(self._images), *self.shape)
                 )
                 headers = self._fill(pixels, verbose)
                 pixels.flush()
@@ -105,71 +105,71 @@ class PixelStore:
         return headers
 
     def check_files(self, decoded: Sequence[bool], *, verbose: bool) -> list[Header]:
-        """Look at every header; decode, to be certain, the pictures marked in `decoded`."""
+        """Look at every header; decode, to be certain, the images marked in `decoded`."""
 
         def check(position: int) -> Header:
-            picture = self._pictures[position]
+            image = self._images[position]
             if decoded[position]:
-                return self._decode(picture)[1]
-            return inspect(picture, window=self._window)
+                return self._decode(image)[1]
+            return inspect(image, window=self._window)
 
-        return self._in_parallel(check, "Checking pictures", verbose)
+        return self._in_parallel(check, "Checking images", verbose)
 
     def read(self, positions: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pictures at `positions`, and for each whether it could be read.
+        """Return the images at `positions`, and for each whether it could be read.
 
         The first array is uint8 of shape `(len(positions), height, width, channels)`, black where
-        a picture can't be read; the second is bool of shape `(len(positions),)`.
+        an image can't be read; the second is bool of shape `(len(positions),)`.
         """
         if self._pixels is not None:
             return self._pixels[positions], np.ones(len(positions), bool)
         images = np.zeros((len(positions), *self.shape), "uint8")
         readable = np.zeros(len(positions), bool)
         for row, position in enumerate(positions):
-            pixels, header = self._decode(self._pictures[position])
+            pixels, header = self._decode(self._images[position])
             if pixels is None:
                 self._report(int(position), header)
             else:
                 images[row], readable[row] = pixels, True
         return images, readable
 
-    def picture(self, position: int, *, image_size: ImageSize | None = None) -> np.ndarray | None:
-        """Return one picture whole, at its own size or at another; `None` if it can't be read."""
+    def image(self, position: int, *, image_size: ImageSize | None = None) -> np.ndarray | None:
+        """Return one image whole, at its own size or at another; `None` if it can't be read."""
         size = None if image_size is None else check_image_size("image_size", image_size)
         aspect = "crop" if size is None else "pad"
-        return decode(self._pictures[position], size, aspect, self._color_mode, self._window)[0]
+        return decode(self._images[position], size, aspect, self._color_mode, self._window)[0]
 
     def content_hash(self, positions: Sequence[int] | np.ndarray) -> str:
-        """Return a hash of the pictures at `positions`, in order, and of how they are read."""
+        """Return a hash of the images at `positions`, in order, and of how they are read."""
         settings = (1, self.shape, self._aspect, self._window, readers())
         digest = hashlib.sha256(repr(settings).encode())
         for position in positions:
-            picture = self._pictures[position]
-            if isinstance(picture, str | Path):
+            image = self._images[position]
+            if isinstance(image, str | Path):
                 # A file that is gone by now reads as one that can't be read.
-                picture = Path(picture).read_bytes() if Path(picture).is_file() else b""
-            elif isinstance(picture, np.ndarray):
-                digest.update(repr((picture.shape, str(picture.dtype))).encode())
-                picture = np.ascontiguousarray(picture).tobytes()
-            digest.update(hashlib.sha256(picture).digest())
+                image = Path(image).read_bytes() if Path(image).is_file() else b""
+            elif isinstance(image, np.ndarray):
+                digest.update(repr((image.shape, str(image.dtype))).encode())
+                image = np.ascontiguousarray(image).tobytes()
+            digest.update(hashlib.sha256(image).digest())
         return digest.hexdigest()
 
-    def _decode(self, picture: Any) -> tuple[np.ndarray | None, Header]:
-        return decode(picture, self._size, self._aspect, self._color_mode, self._window)
+    def _decode(self, image: Any) -> tuple[np.ndarray | None, Header]:
+        return decode(image, self._size, self._aspect, self._color_mode, self._window)
 
     def _fill(self, pixels: np.ndarray, verbose: bool) -> list[Header]:
         def fill(position: int) -> Header:
-            decoded, header = self._decode(self._pictures[position])
+            decoded, header = self._decode(self._images[position])
             if decoded is not None:
                 pixels[position] = decoded
             return header
 
-        return self._in_parallel(fill, "Reading pictures", verbose)
+        return self._in_parallel(fill, "Reading images", verbose)
 
     def _in_parallel(
         self, task: Callable[[int], Header], description: str, verbose: bool
     ) -> list[Header]:
-        count = len(self._pictures)
+        count = len(self._images)
 
         def work(start: int) -> list[Header]:
             return [task(position) for position in range(start, min(start + _CHUNK, count))]
@@ -187,22 +187,22 @@ class PixelStore:
             pixels = np.load(file, mmap_mode="r")
         except (OSError, EOFError, ValueError, TypeError):
             return None
-        if pixels.shape != (len(self._pictures), *self.shape) or len(headers) != len(pixels):
+        if pixels.shape != (len(self._images), *self.shape) or len(headers) != len(pixels):
             return None
         self._pixels = pixels
         return headers
 
     def _fingerprint(self) -> str:
-        """Return a hash that changes with any picture or setting, or once more can be read."""
+        """Return a hash that changes with any image or setting, or once more can be read."""
         settings = (1, self.shape, self._aspect, self._window, readers())
         digest = hashlib.sha256(repr(settings).encode())
-        for picture in self._pictures:
-            if isinstance(picture, np.ndarray):
-                digest.update(np.ascontiguousarray(picture).tobytes())
-            elif isinstance(picture, bytes):
-                digest.update(picture)
+        for image in self._images:
+            if isinstance(image, np.ndarray):
+                digest.update(np.ascontiguousarray(image).tobytes())
+            elif isinstance(image, bytes):
+                digest.update(image)
             else:
-                path = Path(picture).absolute()
+                path = Path(image).absolute()
                 state = path.stat() if path.exists() else None
                 stamp = (state.st_size, state.st_mtime_ns) if state else None
                 digest.update(repr((str(path), stamp)).encode())
@@ -211,6 +211,6 @@ class PixelStore:
     def _report(self, position: int, header: Header) -> None:
         if position not in self._reported:
             self._reported.add(position)
-            picture = self._pictures[position]
-            name = picture if isinstance(picture, str | Path) else f"picture {position}"
+            image = self._images[position]
+            name = image if isinstance(image, str | Path) else f"image {position}"
             warnings.warn(f"Left out {name}: {header.problem}.", stacklevel=2)

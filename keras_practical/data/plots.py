@@ -1,4 +1,4 @@
-"""Pictures in a grid, and the heat of a map laid over one. Reached as `keras_practical.plots`."""
+"""Images in a grid, and the heat of a map laid over one. Reached as `keras_practical.plots`."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def show_images(
     columns: int = 6,
     ax: Axes | None = None,
 ) -> Axes:
-    r"""Draw pictures in a grid, each with a title below it.
+    r"""Draw images in a grid, each with a title below it.
 
     Use it for anything worth looking at: a batch, the worst mistakes, an augmentation. The plain
     way is a loop over `plt.subplots` and `imshow`.
 
     Args:
         images: Array of shape `(n, height, width, channels)` with 1 or 3 channels in [0, 255], or
-            a sequence of such pictures of one size.
-        titles: One text a picture, of one or more lines (`"\n"`). Optional.
-        columns: Pictures in a row, >= 1.
+            a sequence of such images of one size.
+        titles: One text an image, of one or more lines (`"\n"`). Optional.
+        columns: Images in a row, >= 1.
         ax: Where to draw. Default: a new figure that fits the grid.
 
     Returns:
         The axes, without ticks.
 
     Raises:
-        ValueError: There are no pictures, or not one title for each.
+        ValueError: There are no images, or not one title for each.
 
     Example:
 
@@ -49,28 +49,28 @@ def show_images(
     ['a', 'b', 'c']
     """
     check_count("columns", columns)
-    pictures = np.asarray(images)
-    if pictures.ndim != 4 or not len(pictures):
+    images = np.asarray(images)
+    if images.ndim != 4 or not len(images):
         raise ValueError(
             "`images` must be of shape (n, height, width, channels) with n >= 1. "
-            f"Received: shape {pictures.shape}"
+            f"Received: shape {images.shape}"
         )
-    if titles is not None and len(titles) != len(pictures):
-        raise ValueError(f"Received {len(titles)} titles for {len(pictures)} images")
-    pictures = np.clip(np.rint(pictures), 0, 255).astype("uint8")
-    n, height, width = pictures.shape[:3]
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"Received {len(titles)} titles for {len(images)} images")
+    images = np.clip(np.rint(images), 0, 255).astype("uint8")
+    n, height, width = images.shape[:3]
     columns = min(columns, n)
     rows = -(-n // columns)
     gap = max(2, round(0.06 * width))
     lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
-    # Room for the text below each picture.
+    # Room for the text below each image.
     strip = round((0.08 + 0.12 * lines) * width) if lines else gap
-    # See-through between the pictures: on a dark page the page is dark there.
+    # See-through between the images: on a dark page the page is dark there.
     canvas = np.zeros((rows * (height + strip), columns * (width + gap), 4), "uint8")
     ax = axes_or_new(ax, (1.6 * columns, 1.6 * columns * canvas.shape[0] / canvas.shape[1]))
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         top, left = number // columns * (height + strip), number % columns * (width + gap)
-        canvas[top : top + height, left : left + width, :3] = picture
+        canvas[top : top + height, left : left + width, :3] = image
         canvas[top : top + height, left : left + width, 3] = 255
         if titles is not None:
             ax.text(
@@ -120,14 +120,14 @@ def contact_sheet(
 
 
 def show_batch(dataset: Any, *, n: int = 12, columns: int = 6, ax: Axes | None = None) -> Axes:
-    """Draw the first pictures of a data set with their class names.
+    """Draw the first images of a data set with their class names.
 
-    Use it before training: are the pictures upright, whole, and labelled as you would label them?
+    Use it before training: are the images upright, whole, and labelled as you would label them?
 
     Args:
         dataset: A data set of `load_images`, or any of `(images, integer labels)` batches.
-        n: Number of pictures, >= 1; one batch at most.
-        columns: Pictures in a row, >= 1.
+        n: Number of images, >= 1; one batch at most.
+        columns: Images in a row, >= 1.
         ax: Where to draw. Default: a new figure.
 
     Returns:

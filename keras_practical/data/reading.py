@@ -1,4 +1,4 @@
-"""Reading pictures: upright, in RGB, at the size that training needs, whatever the file holds.
+"""Reading images: upright, in RGB, at the size that training needs, whatever the file holds.
 
 `read_image` is the one place where bytes become pixels. Ordinary JPEG files take a fast road:
 the decoder itself shrinks them while it decodes, which is several times faster for photos much
@@ -44,19 +44,19 @@ def read_image(
     color_mode: str = "rgb",
     window: dicom.Window = "file",
 ) -> np.ndarray:
-    """Read one picture as training sees it: upright, in [0, 255], at the size asked.
+    """Read one image as training sees it: upright, in [0, 255], at the size asked.
 
     Use it to predict a single file with a model trained on `load_images`. The plain-Keras
     equivalent, `keras.utils.load_img`, ignores the EXIF orientation that phones write (photos come
-    in sideways) and stretches the picture.
+    in sideways) and stretches the image.
 
     Transparent parts become white, an animation gives its first frame, 16-bit values are scaled to
-    8 bits. No external program is started, and Pillow's limit on huge pictures stays in force.
+    8 bits. No external program is started, and Pillow's limit on huge images stays in force.
 
     Args:
         source: A file's path, its bytes, or an array of shape `(height, width)`,
             `(height, width, 1)` or `(height, width, 3)` with values in [0, 255].
-        image_size: Pixels, one number or `(height, width)`. Default: the picture's own size.
+        image_size: Pixels, one number or `(height, width)`. Default: the image's own size.
         aspect: `"crop"` keeps the middle, `"pad"` adds black borders, `"stretch"` distorts.
         color_mode: `"rgb"` or `"grayscale"`.
         window: Which of a DICOM file's values become 0 to 255: `"file"` as the file asks (all of
@@ -68,7 +68,7 @@ def read_image(
         uint8 array of shape `(height, width, 3)`, or `(height, width, 1)` for `"grayscale"`.
 
     Raises:
-        ValueError: An argument is outside its choices, or the picture can't be read: the text
+        ValueError: An argument is outside its choices, or the image can't be read: the text
             names the file and the reason.
 
     Example:
@@ -85,14 +85,14 @@ def read_image(
     size = None if image_size is None else check_image_size("image_size", image_size)
     pixels, header = decode(source, size, aspect, color_mode, window)
     if pixels is None:
-        name = source if isinstance(source, str | Path) else "the picture given"
+        name = source if isinstance(source, str | Path) else "the image given"
         raise ValueError(f"Can't read {name}: {header.problem}.")
     return pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What decoding found out about a picture."""
+    """What decoding found out about an image."""
 
     width: int = 0
     height: int = 0
@@ -171,7 +171,7 @@ def inspect(source: str | Path | bytes | np.ndarray, *, window: dicom.Window = "
 
 def _read_file(path: str | Path) -> bytes:
     # `Path.read_bytes` goes through a buffer: twice the system calls, at each of which the threads
-    # that read pictures get in each other's way.
+    # that read images get in each other's way.
     # `fspath` because `open` takes a number for a file that is already open, and closes it.
     with open(os.fspath(path), "rb", buffering=0) as file:  # noqa: PTH123
         return file.read()
@@ -223,7 +223,7 @@ def _inspect_plain_jpeg(head: bytes, tail: bytes) -> Header | None:
 
 
 def _is_ordinary(height: int, width: int, colorspace: str) -> bool:
-    """Say whether a JPEG has no need of Pillow: of its limit on huge pictures, of its colours."""
+    """Say whether a JPEG has no need of Pillow: of its limit on huge images, of its colours."""
     from PIL import Image
 
     limit = Image.MAX_IMAGE_PIXELS
@@ -315,7 +315,7 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
 
 
 def _explain(source: Any, error: Exception) -> str:
-    """Say in one line why a picture can't be read, and what to do where that is known."""
+    """Say in one line why an image can't be read, and what to do where that is known."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, FileNotFoundError):
@@ -328,7 +328,7 @@ def _explain(source: Any, error: Exception) -> str:
             )
         if str(source).lower().endswith((".nii", ".nii.gz")):
             return "a NIfTI file holds a volume: use load_volumes or read_volume"
-        return "it is not a picture in a known format, or its header is damaged"
+        return "it is not an image in a known format, or its header is damaged"
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:200]
 
@@ -342,7 +342,7 @@ def finish(
 ) -> np.ndarray:
     """Resize, turn upright and convert the colours of `(height, width, 3)` uint8 pixels."""
     if size is not None:
-        # Turning the small picture afterwards is cheaper than turning the large one before.
+        # Turning the small image afterwards is cheaper than turning the large one before.
         pixels = _resize(pixels, size[::-1] if orientation >= 5 else size, aspect)
     pixels = _upright(pixels, orientation)
     if color_mode == "grayscale":
@@ -368,7 +368,7 @@ def array_to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def scaled(height: int, width: int, size: tuple[int, int], aspect: str) -> tuple[int, int]:
-    """Return the size that a whole `height` x `width` picture has once it fits `size`."""
+    """Return the size that a whole `height` x `width` image has once it fits `size`."""
     if aspect == "stretch":
         return size
     choose = max if aspect == "crop" else min

@@ -1,4 +1,4 @@
-"""Where pictures come from: one function a kind of source, each returning the same `Listing`.
+"""Where images come from: one function a kind of source, each returning the same `Listing`.
 
 Nothing is decoded here. A source that is wrong as a whole (no such folder, one class, an empty
 class, a missing column) raises an error that says what to do about it.
@@ -29,21 +29,21 @@ SPLIT_NAMES = {
     "val": "validation",
     "test": "test",
 }
-_NOT_PICTURES = {"thumbs.db", "desktop.ini"}
+_NOT_IMAGES = {"thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Pictures with their labels, not yet read.
+    """Images with their labels, not yet read.
 
     Attributes:
-        pictures: Files' paths, their bytes, or arrays.
-        names: A name for each picture that is the same on every machine; splits depend on it.
-        labels: Index into `class_names` for each picture.
-        splits: `"train"`, `"validation"`, `"test"` or `None` (not yet decided) for each picture.
+        images: Files' paths, their bytes, or arrays.
+        names: A name for each image that is the same on every machine; splits depend on it.
+        labels: Index into `class_names` for each image.
+        splits: `"train"`, `"validation"`, `"test"` or `None` (not yet decided) for each image.
         class_names: One name a class.
         native_size: `(height, width)` that arrays have by themselves, `None` for files.
-        groups: What each picture belongs to, if a column says so.
+        groups: What each image belongs to, if a column says so.
 
     Example:
 
@@ -51,7 +51,7 @@ class Listing:
     ('cats', 'dogs')
     """
 
-    pictures: Sequence[Any]
+    images: Sequence[Any]
     names: Sequence[str]
     labels: Sequence[int]
     splits: Sequence[str | None]
@@ -65,13 +65,13 @@ def from_folder(folder: str | Path) -> Listing:
 
     Args:
         folder: The folder. `valid/` and `val/` also stand for `validation/`. Hidden files are
-            passed over; every other file counts as a picture, whatever its extension.
+            passed over; every other file counts as an image, whatever its extension.
 
     Returns:
         The listing, ordered by class and path.
 
     Raises:
-        ValueError: The folder isn't there, holds fewer than two classes or no pictures, a class is
+        ValueError: The folder isn't there, holds fewer than two classes or no images, a class is
             empty or missing from one of the splits, or two folders stand for the same split.
 
     Example:
@@ -84,7 +84,7 @@ def from_folder(folder: str | Path) -> Listing:
     if not root.is_dir():
         raise ValueError(
             f"There is no folder {str(folder)!r}. Give the folder that holds one folder of "
-            f"pictures for each class (looked in {Path.cwd()})."
+            f"images for each class (looked in {Path.cwd()})."
         )
     splits: dict[str, Path] = {}
     for child in _folders(root):
@@ -92,7 +92,7 @@ def from_folder(folder: str | Path) -> Listing:
         if split in splits:
             raise ValueError(
                 f"{str(root)!r} has two folders for {split}: {splits[split].name!r} and "
-                f"{child.name!r}. Put the pictures into one of them."
+                f"{child.name!r}. Put the images into one of them."
             )
         if split:
             splits[split] = child
@@ -109,7 +109,7 @@ def from_folder(folder: str | Path) -> Listing:
             files = _files(path / class_name)
             if not files:
                 raise ValueError(
-                    f"Class {class_name!r} has no pictures: {str(path / class_name)!r} is empty. "
+                    f"Class {class_name!r} has no images: {str(path / class_name)!r} is empty. "
                     "Add some, or remove the folder."
                 )
             rows += [(file, file.relative_to(root).as_posix(), label, part) for file in files]
@@ -124,13 +124,13 @@ def from_csv(
     columns: Mapping[str, str] | None = None,
     group: str | None = None,
 ) -> Listing:
-    """List the pictures of a CSV file with a header line; paths are relative to the file's folder.
+    """List the images of a CSV file with a header line; paths are relative to the file's folder.
 
     Args:
         file: The CSV file, UTF-8, separated by commas, semicolons or tabs.
         columns: The file's own names for the columns `path`, `label` (the class's name) and
             `split` (`train`, `validation` or `test`; optional), such as `{"path": "image_id"}`.
-        group: The column that says what each picture belongs to, such as the patient.
+        group: The column that says what each image belongs to, such as the patient.
 
     Returns:
         The listing, ordered by class and path. Files that aren't there come to light on reading.
@@ -180,7 +180,7 @@ def from_arrays(
     *,
     class_names: Sequence[str] | None = None,
 ) -> Listing:
-    """List the pictures of `(images, labels)`, or of a mapping from split to such pairs.
+    """List the images of `(images, labels)`, or of a mapping from split to such pairs.
 
     Args:
         arrays: Images of shape `(n, height, width)`, `(n, height, width, 1)` or
@@ -209,16 +209,16 @@ def from_arrays(
             "Arrays given by split need a 'train' pair and may have 'validation' and 'test'. "
             f"Received: {list(arrays)}"
         )
-    pictures: list[Any] = []
+    images: list[Any] = []
     names: list[str] = []
     labels: list[int] = []
     splits: list[str | None] = []
     for part, pair in parts.items():
         where = part or "images"
-        images, part_labels = _pair_of_arrays(where, pair)
-        _check_arrays(where, images, part_labels)
-        pictures += list(images)
-        names += [f"{where}[{position}]" for position in range(len(images))]
+        part_images, part_labels = _pair_of_arrays(where, pair)
+        _check_arrays(where, part_images, part_labels)
+        images += list(part_images)
+        names += [f"{where}[{position}]" for position in range(len(part_images))]
         labels += part_labels.tolist()
         splits += [part] * len(images)
     found = sorted(set(labels))
@@ -231,7 +231,7 @@ def from_arrays(
             f"Labels must be whole numbers from 0 to {len(named) - 1}, every one of them used. "
             f"Received: labels {found} for {len(named)} classes"
         )
-    return Listing(pictures, names, labels, splits, named, pictures[0].shape[:2])
+    return Listing(images, names, labels, splits, named, images[0].shape[:2])
 
 
 def _csv_row(
@@ -255,7 +255,7 @@ def _csv_row(
 
 
 def decided(split: str, splits: Iterable[str]) -> str | None:
-    """Return `split`, or `None` for training pictures that validation is to be taken from."""
+    """Return `split`, or `None` for training images that validation is to be taken from."""
     return None if split == "train" and "validation" not in splits else split
 
 
@@ -276,7 +276,7 @@ def _files(folder: Path) -> list[Path]:
         found += [
             Path(parent, name)
             for name in files
-            if not name.startswith(".") and name.lower() not in _NOT_PICTURES
+            if not name.startswith(".") and name.lower() not in _NOT_IMAGES
         ]
     return found
 
@@ -293,7 +293,7 @@ def _class_names(root: Path, classes: Mapping[str | None, Sequence[str]]) -> tup
                 raise ValueError(
                     f"Class {name!r} is in {' and '.join(others)} but not in {part or 'train'}. "
                     "Every split needs a folder for each class: check the spelling, or move some "
-                    "pictures."
+                    "images."
                 )
     return tuple(everywhere)
 
@@ -301,7 +301,7 @@ def _class_names(root: Path, classes: Mapping[str | None, Sequence[str]]) -> tup
 def _too_few_classes(where: str, found: Sequence[str]) -> str:
     classes = f"one class ({found[0]!r})" if found else "no classes"
     return (
-        f"{where} has {classes}; a classifier needs at least two. Put the pictures of each class "
+        f"{where} has {classes}; a classifier needs at least two. Put the images of each class "
         "in a folder of its own, such as pets/cats and pets/dogs."
     )
 
@@ -347,27 +347,27 @@ def listing_of(index: ImageIndex) -> Listing:
     """Return the files of an index as a source, with its labels, splits and groups.
 
     Args:
-        index: The pictures; their names are the files' paths.
+        index: The images; their names are the files' paths.
 
     Returns:
-        The listing, in the index's order. Without any picture for validation the splits count as
+        The listing, in the index's order. Without any image for validation the splits count as
         undecided, so that some can be held out.
 
     Raises:
-        ValueError: The index is empty, or its pictures aren't files.
+        ValueError: The index is empty, or its images aren't files.
 
     Example:
 
     >>> listing_of(ImageIndex((ImageRecord("images[0]", 0),), ("x", "y")))
     Traceback (most recent call last):
-    ValueError: The pictures of the index aren't files: there is no 'images[0]'. ...
+    ValueError: The images of the index aren't files: there is no 'images[0]'. ...
     """
     if not len(index):
-        raise ValueError("The index has no pictures.")
+        raise ValueError("The index has no images.")
     names = [record.name for record in index]
     if not any(Path(name).is_file() for name in names):
         raise ValueError(
-            f"The pictures of the index aren't files: there is no {names[0]!r}. Where pictures are "
+            f"The images of the index aren't files: there is no {names[0]!r}. Where images are "
             "in memory, use `with_index` of what `load_images` returned."
         )
     paths = [Path(name).absolute() for name in names]
@@ -376,7 +376,7 @@ def listing_of(index: ImageIndex) -> Listing:
     groups = [record.group for record in index if record.group is not None]
     return Listing(
         [Path(name) for name in names],
-        # As in a folder's listing: where the pictures are doesn't decide which are held out.
+        # As in a folder's listing: where the images are doesn't decide which are held out.
         [path.relative_to(root).as_posix() for path in paths],
         [record.label for record in index],
         [decided(record.split, splits) for record in index],

@@ -1,4 +1,4 @@
-"""Which pictures are held out: class by class, or group by group."""
+"""Which images are held out: class by class, or group by group."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Groups = Callable[[ImageRecord], Any] | Mapping[str, Any] | str
 
 
 def groups_of(listing: Listing, groups: Groups | None) -> list[str] | None:
-    """Return the name of each picture's group.
+    """Return the name of each image's group.
 
     Args:
-        listing: The pictures; it has the groups already if a CSV column says them.
+        listing: The images; it has the groups already if a CSV column says them.
         groups: As in `load_images`.
 
     Returns:
-        One name a picture; `None` without groups.
+        One name an image; `None` without groups.
 
     Raises:
-        ValueError: A picture has no group, or `groups` is of another kind.
+        ValueError: An image has no group, or `groups` is of another kind.
 
     Example:
 
@@ -41,8 +41,8 @@ def groups_of(listing: Listing, groups: Groups | None) -> list[str] | None:
         return None if listing.groups is None else list(listing.groups)
     if not callable(groups) and not isinstance(groups, Mapping):
         raise ValueError(
-            "`groups` must be a function from a picture's ImageRecord to its group, a mapping from "
-            f"a picture's path to its group or, for a CSV file, a column. Received: {groups!r}"
+            "`groups` must be a function from an image's ImageRecord to its group, a mapping from "
+            f"an image's path to its group or, for a CSV file, a column. Received: {groups!r}"
         )
     found = []
     for name, label, split in zip(listing.names, listing.labels, listing.splits, strict=True):
@@ -52,7 +52,7 @@ def groups_of(listing: Listing, groups: Groups | None) -> list[str] | None:
             group = groups.get(name, groups.get(PurePosixPath(name).name))
         if group is None:
             raise ValueError(
-                f"`groups` has no group for {name!r}. Give one for every picture; a picture that "
+                f"`groups` has no group for {name!r}. Give one for every image; an image that "
                 "belongs to nothing else is a group of its own."
             )
         found.append(str(group))
@@ -100,26 +100,26 @@ def decide_splits(
     groups: Sequence[str] | None = None,
     strict: bool = True,
 ) -> list[str]:
-    """Give each undecided picture to training or validation, class by class.
+    """Give each undecided image to training or validation, class by class.
 
     The order comes from a hash of seed and name: no random generator whose stream may change,
-    no file system whose order may differ, and pictures added later leave the others where they
+    no file system whose order may differ, and images added later leave the others where they
     are as far as the fraction allows. Groups stay whole; each is held out if that brings the
-    numbers of pictures held out nearer to what is wanted of every class.
+    numbers of images held out nearer to what is wanted of every class.
 
     Args:
-        listing: The pictures.
+        listing: The images.
         fraction: Part of each class to hold out.
         seed: Decides the order.
-        groups: What each picture belongs to. Default: each is by itself.
+        groups: What each image belongs to. Default: each is by itself.
         strict: Whether a class that can't be on both sides is an error. Otherwise it stays in
             training.
 
     Returns:
-        `"train"`, `"validation"` or `"test"` for each picture.
+        `"train"`, `"validation"` or `"test"` for each image.
 
     Raises:
-        ValueError: A class has one picture, or one group, which can't be on both sides, and
+        ValueError: A class has one image, or one group, which can't be on both sides, and
             `strict`.
 
     Example:
@@ -144,8 +144,8 @@ def decide_splits(
             continue
         if len(places) < 2:
             raise ValueError(
-                f"Class {class_name!r} has one picture, which can't serve for both training and "
-                "validation. Add pictures, or pass validation_fraction=0."
+                f"Class {class_name!r} has one image, which can't serve for both training and "
+                "validation. Add images, or pass validation_fraction=0."
             )
         places.sort(key=lambda place: _rank(listing.names[place], seed))
         count = round(len(places) * fraction)
@@ -174,7 +174,7 @@ def _hold_out_groups(
         if with_class == 1 and strict:
             raise ValueError(
                 f"Class {listing.class_names[label]!r} has one group, which can't serve for both "
-                "training and validation. Add pictures of other groups, or pass "
+                "training and validation. Add images of other groups, or pass "
                 "validation_fraction=0."
             )
     totals = table.sum(0)
@@ -220,7 +220,7 @@ def _warn_of_leaks(listing: Listing, groups: Sequence[str]) -> None:
         named = ", ".join(repr(group) for group in torn[:5]) + ", ..." * (len(torn) > 5)
         warnings.warn(
             f"{len(torn)} of {len(where)} groups are in more than one of the source's own splits "
-            f"({named}): results on the held-out pictures will be too good.",
+            f"({named}): results on the held-out images will be too good.",
             stacklevel=4,
         )
 

@@ -1,4 +1,4 @@
-"""Find things on pictures, from a handful of annotated ones.
+"""Find things on images, from a handful of annotated ones.
 
     data = kp.detection.load("training.xml")
     model = kp.detection.build("MobileNetV2", data)

@@ -1,4 +1,4 @@
-"""Pictures with boxes on them, read from the files that labelling tools write."""
+"""Images with boxes on them, read from the files that labelling tools write."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["AnnotatedImage", "DetectionData", "load"]
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
-    """One picture and the objects on it.
+    """One image and the objects on it.
 
     Attributes:
-        source: The picture: a file's path, or an array as `kp.read_image` takes it.
+        source: The image: a file's path, or an array as `kp.read_image` takes it.
         boxes: float32 of shape `(n, 4)`: `(left, top, right, bottom)`, the edges in pixels of the
-            upright picture; `n` may be 0.
+            upright image; `n` may be 0.
         labels: int64 of shape `(n,)`: indices into the class names.
-        width: The picture's width in pixels, upright.
+        width: The image's width in pixels, upright.
         height: Its height.
         ignored: bool of shape `(n,)`: objects that count neither as found nor as missed (dlib's
             `ignore`, VOC's `difficult`, COCO's `iscrowd`). Default: none.
@@ -77,10 +77,10 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, eq=False)
 class DetectionData:
-    """Annotated pictures, the classes' names, and what was wrong; prints as a summary.
+    """Annotated images, the classes' names, and what was wrong; prints as a summary.
 
     Attributes:
-        images: The usable pictures.
+        images: The usable images.
         class_names: One name a class.
         problems: What was left out or mended, each with its file and line.
 
@@ -88,7 +88,7 @@ class DetectionData:
 
     >>> image = AnnotatedImage("a.jpg", np.array([[1, 2, 11, 22]]), np.array([0]), 40, 30)
     >>> print(DetectionData((image,), ("cat",)))
-    1 picture, 1 box: cat 1; sizes 14–14 pixels
+    1 image, 1 box: cat 1; sizes 14–14 pixels
     """
 
     images: tuple[AnnotatedImage, ...]
@@ -102,7 +102,7 @@ class DetectionData:
         return iter(self.images)
 
     def select(self, places: Iterable[int]) -> DetectionData:
-        """Return the data set of some of the pictures, by their places: to hold some back."""
+        """Return the data set of some of the images, by their places: to hold some back."""
         return replace(self, images=tuple(self.images[place] for place in places))
 
     @property
@@ -119,7 +119,7 @@ class DetectionData:
     def __str__(self) -> str:
         counts = self.counts
         boxes, n = sum(counts.values()), len(self.images)
-        lines = [f"{n} picture{'s' * (n != 1)}, {boxes} box{'es' * (boxes != 1)}"]
+        lines = [f"{n} image{'s' * (n != 1)}, {boxes} box{'es' * (boxes != 1)}"]
         if boxes:
             lines[0] += ": " + ", ".join(f"{name} {count}" for name, count in counts.items())
             lines[0] += f"; sizes {self.sizes.min():.0f}–{self.sizes.max():.0f} pixels"
@@ -133,17 +133,17 @@ def load(
     class_name: str = "object",
     verbose: bool = True,
 ) -> DetectionData:
-    """Read pictures with boxes: dlib's XML, Pascal VOC, COCO's JSON or CSV.
+    """Read images with boxes: dlib's XML, Pascal VOC, COCO's JSON or CSV.
 
     Use it on what your labelling tool wrote. Keras has no equivalent. Boxes are checked against the
-    pictures, which are opened but not decoded: one that lies outside its picture or has no area is
+    images, which are opened but not decoded: one that lies outside its image or has no area is
     left out, one that sticks out is cut, swapped corners are put in order; each is told with its
-    file and line, and so is a picture that can't be read. None of these stops the run.
+    file and line, and so is an image that can't be read. None of these stops the run.
 
     Args:
         source: An `.xml` file (of dlib or VOC), a `.json` file (COCO), a `.csv` file (with columns
             such as image, left, top, right, bottom, label, or xmin, ymin, …; a row without numbers
-            is a picture without objects; without a header line: path, four edges, class), or a
+            is an image without objects; without a header line: path, four edges, class), or a
             folder: of VOC files, or with one `.json` or `.csv` file in it. Paths in a file count
             from the file's own folder.
         class_names: The classes and their order, to read test data with a model's classes; boxes of
@@ -155,7 +155,7 @@ def load(
         A `DetectionData`; print it.
 
     Raises:
-        ValueError: There is no such file, it's in no known format, or no picture in it can be used.
+        ValueError: There is no such file, it's in no known format, or no image in it can be used.
 
     Example:
 
@@ -186,7 +186,7 @@ def load(
             images.append(image)
     if not images:
         reasons = "; ".join(problems[:3]) or "it names none"
-        raise ValueError(f"No picture of {source} can be used: {reasons}")
+        raise ValueError(f"No image of {source} can be used: {reasons}")
     data = DetectionData(tuple(images), names or (class_name,), tuple(problems))
     if verbose:
         print(f"load: {data}")
@@ -196,7 +196,7 @@ def load(
 def _checked(
     entry: WrittenImage, names: tuple[str, ...], problems: list[str]
 ) -> AnnotatedImage | None:
-    """Return a picture with the boxes that can be used; say what was wrong with the others."""
+    """Return an image with the boxes that can be used; say what was wrong with the others."""
 
     def where(line: int, part: str) -> str:
         return f"{entry.file}, line {line_of(entry.file, line, part)}"
@@ -211,7 +211,7 @@ def _checked(
         turned = " (turned upright by its EXIF)" if said == (height, width) else ""
         problems.append(
             f"{where(entry.line, 'images')}: it says {entry.path} has {said[0]} x {said[1]} pixels,"
-            f" but it has {width} x {height}{turned}: picture left out"
+            f" but it has {width} x {height}{turned}: image left out"
         )
         return None
     boxes, labels, ignored = [], [], []
@@ -233,7 +233,7 @@ def _checked(
 def _mended(
     box: WrittenBox, width: int, height: int
 ) -> tuple[tuple[float, float, float, float] | None, str | None]:
-    """Return a box's edges inside the picture, if there are any, and what was wrong with it."""
+    """Return a box's edges inside the image, if there are any, and what was wrong with it."""
     left, top, right, bottom = box.edges
     if left == right or top == bottom:
         return None, "the box has no area: left out"
@@ -244,8 +244,8 @@ def _mended(
         problem = "the box's corners are swapped: put in order"
     cut = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
     if cut[0] >= cut[2] or cut[1] >= cut[3]:
-        return None, f"the box lies outside the picture of {width} x {height} pixels: left out"
+        return None, f"the box lies outside the image of {width} x {height} pixels: left out"
     # Tools disagree on whether the first pixel is 0 or 1: a pixel over the edge says nothing.
     if max(cut[0] - left, cut[1] - top, right - cut[2], bottom - cut[3]) > 1:
-        problem = f"the box sticks out of the picture of {width} x {height} pixels: cut"
+        problem = f"the box sticks out of the image of {width} x {height} pixels: cut"
     return cut, problem

@@ -1,4 +1,4 @@
-"""How good a detector is on annotated pictures: average precision, by COCO's own program.
+"""How good a detector is on annotated images: average precision, by COCO's own program.
 
 Reached as `keras_practical.detection.evaluate`.
 """
@@ -46,7 +46,7 @@ class DetectionEvaluation:
         recalls: float64 of shape `(101,)`: 0, .01, … 1.
         precisions: float64 of shape `(classes, 101)`: the precision at each recall at an
             intersection over union of .5, `nan` for a class without objects.
-        detections: What was found on each picture, in order.
+        detections: What was found on each image, in order.
 
     Example:
 
@@ -95,9 +95,9 @@ def evaluate(
     verbose: bool = True,
     **options: Any,
 ) -> DetectionEvaluation:
-    """Measure a detector on annotated pictures that it hasn't seen.
+    """Measure a detector on annotated images that it hasn't seen.
 
-    Use it on held-out pictures: average precision says how well right boxes can be told from wrong
+    Use it on held-out images: average precision says how well right boxes can be told from wrong
     ones by their scores, at any threshold; the counts, how it does at yours.
 
     Args:
@@ -142,7 +142,7 @@ def evaluate_detections(
     """Measure boxes that were found before, by any detector, as `evaluate` does.
 
     Args:
-        detections: What was found on each picture of the data, in order.
+        detections: What was found on each image of the data, in order.
         data: From `load`.
         threshold: As in `evaluate`.
 
@@ -150,7 +150,7 @@ def evaluate_detections(
         A `DetectionEvaluation`.
 
     Raises:
-        ValueError: There isn't one entry a picture, or the classes differ.
+        ValueError: There isn't one entry an image, or the classes differ.
 
     Example:
 
@@ -168,8 +168,8 @@ def evaluate_detections(
     check_between("threshold", threshold, 0.0, 1.0)
     if len(detections) != len(data):
         raise ValueError(
-            f"`detections` must have one entry a picture. Received: {len(detections)} for "
-            f"{len(data)} pictures"
+            f"`detections` must have one entry an image. Received: {len(detections)} for "
+            f"{len(data)} images"
         )
     for found in detections:
         if tuple(found.class_names) != tuple(data.class_names):
@@ -231,7 +231,7 @@ def _by_coco(
         judge = COCOeval(*sets, "bbox")
         judge.evaluate()
         judge.accumulate()
-    # Axes: overlap, recall, class, area (all), most boxes a picture (100).
+    # Axes: overlap, recall, class, area (all), most boxes an image (100).
     # It adds a hair to what it divides by: rounding makes a whole of 1 - 2e-16.
     precisions = judge.eval["precision"][:, :, :, 0, -1].round(12)
     return np.where(precisions < 0, np.nan, precisions), _outcomes(judge, threshold)

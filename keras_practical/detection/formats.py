@@ -1,6 +1,6 @@
 """What annotation files say: dlib's XML, Pascal VOC, COCO and CSV, read as they stand.
 
-Nothing is judged here; `annotations` compares what is said with the pictures.
+Nothing is judged here; `annotations` compares what is said with the images.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class WrittenBox:
 
 @dataclass(frozen=True, slots=True)
 class WrittenImage:
-    """One picture as a file has it."""
+    """One image as a file has it."""
 
     path: Path
     boxes: tuple[WrittenBox, ...]
@@ -45,7 +45,7 @@ class _NoBox(ValueError):
 
 
 def read_annotations(path: Path, *, class_name: str) -> tuple[list[WrittenImage], list[str]]:
-    """Return the pictures that a file or a folder names, and what in it could not be read."""
+    """Return the images that a file or a folder names, and what in it could not be read."""
     if path.is_dir():
         return _read_folder(path, class_name)
     readers = {".xml": _read_xml, ".json": _read_coco, ".csv": _read_csv}
@@ -86,7 +86,7 @@ def _read_folder(folder: Path, class_name: str) -> tuple[list[WrittenImage], lis
 
 
 def _joined(images: Sequence[WrittenImage]) -> list[WrittenImage]:
-    """Return one entry a picture, though a file may name it many times, as CSV files do."""
+    """Return one entry an image, though a file may name it many times, as CSV files do."""
     by_path: dict[Path, WrittenImage] = {}
     for image in images:
         known = by_path.get(image.path)
@@ -163,11 +163,11 @@ def _read_voc(path: Path, root: Element, problems: list[str]) -> list[WrittenIma
     size = root.find("size") or Element("size", {}, root.line)
     sides = [_whole(size.value(side)) for side in ("width", "height")]
     name = root.value("filename") or path.stem
-    # The devkit keeps pictures beside the annotations' folder, labelling tools beside the files.
+    # The devkit keeps images beside the annotations' folder, labelling tools beside the files.
     places = [path.parent / name, path.parent.parent / "JPEGImages" / name]
     places += [path.with_suffix(suffix) for suffix in (".jpg", ".png", ".jpeg", ".JPG")]
-    picture = next((place for place in places if place.is_file()), places[0])
-    return [WrittenImage(picture, tuple(boxes), path, root.line, *sides)]
+    image = next((place for place in places if place.is_file()), places[0])
+    return [WrittenImage(image, tuple(boxes), path, root.line, *sides)]
 
 
 def _read_coco(path: Path, _: str, problems: list[str]) -> list[WrittenImage]:
@@ -206,8 +206,8 @@ def _read_coco(path: Path, _: str, problems: list[str]) -> list[WrittenImage]:
         size = [_whole(image.get(side)) for side in ("width", "height")]
         name = str(image["file_name"])
         places = [path.parent / name, path.parent / "images" / name, path.parent.parent / name]
-        picture = next((place for place in places if place.is_file()), places[0])
-        images.append(WrittenImage(picture, tuple(boxes[image["id"]]), path, -number - 1, *size))
+        file = next((place for place in places if place.is_file()), places[0])
+        images.append(WrittenImage(file, tuple(boxes[image["id"]]), path, -number - 1, *size))
     return images
 
 
@@ -264,7 +264,7 @@ def _read_csv(path: Path, class_name: str, problems: list[str]) -> list[WrittenI
         cells = {role: row[n].strip() if n < len(row) else "" for role, n in columns.items()}
         line = reader.line_num
         if not cells["path"]:
-            problems.append(f"{path}, line {line}: it names no picture.")
+            problems.append(f"{path}, line {line}: it names no image.")
             continue
         try:
             boxes = _csv_boxes(path, line, cells, class_name)
@@ -300,7 +300,7 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
             f"Received: {', '.join(header)}"
         )
     if corners:
-        # Beside corners, these two are the picture's.
+        # Beside corners, these two are the image's.
         found = {role: n for role, n in found.items() if role not in ("width", "height")}
     return found
 
@@ -310,7 +310,7 @@ def _csv_boxes(
 ) -> tuple[WrittenBox, ...]:
     sides = [name for name in cells if name not in ("path", "label")]
     if not any(cells[name] for name in sides):
-        # A row with nothing but a path is a picture without objects.
+        # A row with nothing but a path is an image without objects.
         return ()
     numbers = {name: _number(cells[name], name, path, line) for name in sides}
     left, top = numbers["left"], numbers["top"]

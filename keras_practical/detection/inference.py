@@ -22,17 +22,17 @@ from keras_practical.utils.progress import progress_bar
 __all__ = ["Detections", "detect"]
 
 _TILE = 512
-# Grey, as what lies outside a picture is in training.
+# Grey, as what lies outside an image is in training.
 _FILL = 127.5
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What a detector found on one picture, the surest first; prints as a list.
+    """What a detector found on one image, the surest first; prints as a list.
 
     Attributes:
         boxes: float32 of shape `(n, 4)`: `(left, top, right, bottom)`, the edges in pixels of the
-            upright picture.
+            upright image.
         scores: float32 of shape `(n,)`, in [0, 1].
         labels: int64 of shape `(n,)`: indices into `class_names`.
         class_names: One name a class.
@@ -84,7 +84,7 @@ def detect(
     max_detections: int = 100,
     verbose: bool = True,
 ) -> Detections:
-    """Find the objects on a picture.
+    """Find the objects on an image.
 
     Use it on any photo: it's read upright, looked at together with its mirror image in scales a
     factor of 1.4 apart, large scales in tiles so that memory stays small, and the boxes that
@@ -93,12 +93,12 @@ def detect(
 
     Args:
         model: A trained detector, also one loaded from its `.keras` file.
-        image: A picture's path, its bytes, or an array, as in `kp.read_image`.
+        image: An image's path, its bytes, or an array, as in `kp.read_image`.
         threshold: The lowest score to report, in [0, 1].
         overlap: Intersection over union from which two boxes of a class are the same object,
             in (0, 1]: higher where things stand close behind each other.
-        tta: `"flip"`: the picture and its mirror image are asked, and their answers averaged.
-            `None`: the picture alone, in half the time; also for things that a mirror makes others.
+        tta: `"flip"`: the image and its mirror image are asked, and their answers averaged.
+            `None`: the image alone, in half the time; also for things that a mirror makes others.
         smallest_pixels: Size (side of a square of the same area) of the smallest objects to look
             for. Default: as `build` decided by the training boxes. Halving it takes four times as
             long.
@@ -107,10 +107,10 @@ def detect(
         verbose: Whether to show a progress bar.
 
     Returns:
-        `Detections`: boxes in pixels of the picture, scores, labels.
+        `Detections`: boxes in pixels of the image, scores, labels.
 
     Raises:
-        ValueError: An argument is outside its range, the model isn't a detector, or the picture
+        ValueError: An argument is outside its range, the model isn't a detector, or the image
             can't be read.
 
     Example:
@@ -184,7 +184,7 @@ _Span = tuple[int, tuple[int, int]]
 def _grid(
     outputs: DetectionOutputs, shape: tuple[int, ...]
 ) -> tuple[int, list[tuple[_Span, _Span]]]:
-    """Return the side of the tiles that cover a picture, and the rows and columns of each."""
+    """Return the side of the tiles that cover an image, and the rows and columns of each."""
     side = outputs.window_pixels
     # Two sizes of tiles are all that is ever compiled.
     if not outputs.fixed_window and max(shape) > side:
@@ -195,7 +195,7 @@ def _grid(
 
 
 def _cut(pixels: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
-    """Return one tile as a batch, grey where there is no picture."""
+    """Return one tile as a batch, grey where there is no image."""
     tile = np.full((1, side, side, 3), _FILL, "float32")
     part = pixels[top : top + side, left : left + side]
     tile[0, : part.shape[0], : part.shape[1]] = part
@@ -203,7 +203,7 @@ def _cut(pixels: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
 
 
 def _placed(boxes: np.ndarray, rows: _Span, columns: _Span) -> tuple[np.ndarray, np.ndarray]:
-    """Return a tile's boxes in the picture, and which of them are this tile's to report."""
+    """Return a tile's boxes in the image, and which of them are this tile's to report."""
     (top, (first_y, last_y)), (left, (first_x, last_x)) = rows, columns
     boxes = boxes + np.tile([left, top], 2)
     x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2

@@ -37,9 +37,9 @@ _PROBE_PIXELS = 256
 # Convolutions without padding: their maps' cells don't lie a whole number of pixels apart.
 _OUT_OF_STEP = ("InceptionResNetV2", "InceptionV3", "NASNetLarge", "NASNetMobile")
 
-# What is looked for is this much smaller and larger than anything in the training pictures.
+# What is looked for is this much smaller and larger than anything in the training images.
 _MARGIN = 1.5
-# With fewer it's a matter of luck which picture one has: see benchmarks/faces.py.
+# With fewer it's a matter of luck which image one has: see benchmarks/faces.py.
 _FEWEST_BOXES, _FEWEST_IMAGES = 8, 3
 _FIRST_SCORE = 0.02
 
@@ -57,23 +57,23 @@ def build(
     seed: int | None = None,
     verbose: bool = True,
 ) -> keras.Model:
-    """Build a detector of the objects in annotated pictures, compiled, its backbone frozen.
+    """Build a detector of the objects in annotated images, compiled, its backbone frozen.
 
-    Use it to find things on pictures from a handful of examples. It's an ordinary functional Keras
-    model: a picture in, a heatmap of the objects' centres, their sizes and offsets out, all at one
-    scale; `detect` looks at a picture at several. The range of sizes to look for is decided by the
+    Use it to find things on images from a handful of examples. It's an ordinary functional Keras
+    model: an image in, a heatmap of the objects' centres, their sizes and offsets out, all at one
+    scale; `detect` looks at an image at several. The range of sizes to look for is decided by the
     boxes. Keras has no detector; KerasHub has pretrained ones with a pipeline of their own.
 
     Args:
         backbone: A name in `keras_practical.models.BACKBONES` (but Inception and NASNet, whose
-            maps aren't in step with the picture), or a functional or sequential `keras.Model` from
-            RGB pictures to feature maps.
+            maps aren't in step with the image), or a functional or sequential `keras.Model` from
+            RGB images to feature maps.
         data: What the detector is for, from `load`: its classes and the sizes of its boxes count.
         weights: `"imagenet"`, a weights file's path, or `None` for random weights. Not used with a
             `keras.Model`.
         train_backbone: Whether the backbone trains too: needed if its weights are random.
             `BatchNormalization` with ImageNet weights stays in inference mode all the same.
-        object_pixels: The size, in pixels, to which pictures are scaled for an object: more sees
+        object_pixels: The size, in pixels, to which images are scaled for an object: more sees
             finer detail, and costs its square in time.
         channels: Width of the detector's own layers.
         dropout: Part of the backbone's channels left out in each training step, in [0, 1).
@@ -212,11 +212,11 @@ def _say_if_few(data: DetectionData) -> None:
     few = [f"{n} boxes of {name!r}" for name, n in data.counts.items() if n < _FEWEST_BOXES]
     images = sum(bool(len(image.boxes)) for image in data)
     if images < _FEWEST_IMAGES:
-        few.insert(0, f"{images} picture{'s' * (images != 1)} with objects")
+        few.insert(0, f"{images} image{'s' * (images != 1)} with objects")
     if few:
         warnings.warn(
             f"There is little to learn from: {', '.join(few)}. Annotate at least {_FEWEST_BOXES} "
-            f"boxes of each class on at least {_FEWEST_IMAGES} pictures, or expect missed objects "
+            f"boxes of each class on at least {_FEWEST_IMAGES} images, or expect missed objects "
             "and false alarms.",
             stacklevel=3,
         )
@@ -243,7 +243,7 @@ def _opened(
 
 
 def tapped(backbone: keras.Model) -> tuple[keras.Model, tuple[int, ...]]:
-    """Return the model from a picture to the backbone's last maps at each stride, and the strides.
+    """Return the model from an image to the backbone's last maps at each stride, and the strides.
 
     The last layer before a map shrinks has seen most. The first stride is the detector's.
     """
@@ -265,7 +265,7 @@ def tapped(backbone: keras.Model) -> tuple[keras.Model, tuple[int, ...]]:
     if not strides:
         raise ValueError(
             "`backbone` must have feature maps 8 or 16 (or 2 or 4) times smaller than its "
-            "pictures, as padded convolutions make them. Received: maps "
+            "images, as padded convolutions make them. Received: maps "
             f"{', '.join(str(stride) for stride in sorted(last)) or 'none'} times smaller"
         )
     return keras.Model(
@@ -299,7 +299,7 @@ def neck(
         own = convolved(dropped, 1, 20 + place)
         if joined is not None:
             factor = strides[place + 1] // strides[place]
-            # Keras's bilinear upsampling can't be compiled for pictures of unknown size; the
+            # Keras's bilinear upsampling can't be compiled for images of unknown size; the
             # convolution below smooths as well.
             own = layers.Add()([own, layers.UpSampling2D(factor)(joined)])
         joined = own

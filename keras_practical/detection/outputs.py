@@ -27,7 +27,7 @@ class DetectionOutputs(keras.layers.Layer):
         class_names: The classes' names.
         stride: Pixels of the input between two cells of the map.
         object_pixels: The size (side of a square of the same area) that objects have in the input
-            when the model knows them best; pictures are scaled for it.
+            when the model knows them best; images are scaled for it.
         window_pixels: Side of the square windows that the model is trained on.
         smallest_pixels: Size in a photo of the smallest objects to look for.
         largest_pixels: Size in a photo of the largest objects to look for.

@@ -1,4 +1,4 @@
-"""Boxes drawn on pictures, and precision against recall: each takes an `ax` and returns it.
+"""Boxes drawn on images, and precision against recall: each takes an `ax` and returns it.
 
 Reached as `keras_practical.detection.show` and `keras_practical.detection.plot_precision_recall`.
 """
@@ -31,7 +31,7 @@ def show(
     class_names: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw boxes on a picture: what was found, with scores, and the truth, dashed.
+    """Draw boxes on an image: what was found, with scores, and the truth, dashed.
 
     Use it on your annotations before training (`truth` only), and on what `detect` found after.
 
@@ -48,8 +48,8 @@ def show(
     Example:
 
     >>> from keras_practical.detection.annotations import AnnotatedImage
-    >>> picture = np.zeros((20, 30, 3))
-    >>> ax = show(picture, truth=AnnotatedImage(picture, np.array([[2, 3, 12, 13]]), [0], 30, 20))
+    >>> image = np.zeros((20, 30, 3))
+    >>> ax = show(image, truth=AnnotatedImage(image, np.array([[2, 3, 12, 13]]), [0], 30, 20))
     >>> [patch.get_width() for patch in ax.patches]
     [10.0]
     """
@@ -144,7 +144,7 @@ def _draw(ax: Axes, box: np.ndarray, color: str, style: str, text: str | None) -
             text,
             color="black",
             fontsize=7,
-            # Above the box, or inside it where that would leave the picture.
+            # Above the box, or inside it where that would leave the image.
             va="bottom" if top > 0.05 * ax.get_ylim()[0] else "top",
             parse_math=False,
             bbox={"facecolor": color, "edgecolor": "none", "pad": 1.0},

@@ -1,7 +1,7 @@
 """What a detector should answer on a window: heatmap, sizes, offsets, and where it doesn't matter.
 
 Which objects count is decided by their size in the window. Those near the size that the model
-is for are its business; much larger or smaller ones are found at another scale of the picture, and
+is for are its business; much larger or smaller ones are found at another scale of the image, and
 here they are background. In between nothing is asked.
 """
 

@@ -1,4 +1,4 @@
-"""Windows cut out of annotated pictures, augmented with their boxes, and the training on them.
+"""Windows cut out of annotated images, augmented with their boxes, and the training on them.
 
 Reached as `keras_practical.detection.fit` and `keras_practical.detection.Windows`.
 """
@@ -26,7 +26,7 @@ from keras_practical.utils.checks import as_layers, check_between, check_count, 
 
 __all__ = ["Windows", "fit"]
 
-# Objects come in sizes from 1/1.5 to 1.5 of the model's own: scales of the picture that are a
+# Objects come in sizes from 1/1.5 to 1.5 of the model's own: scales of the image that are a
 # factor of two apart leave no size out.
 _LOG_SIZE = math.log(1.5)
 _KEPT_BYTES = 10**9
@@ -34,12 +34,12 @@ FILL = 127.5
 
 
 class Windows(keras.utils.PyDataset):
-    """Random windows of annotated pictures, with a detector's targets: data for `model.fit`.
+    """Random windows of annotated images, with a detector's targets: data for `model.fit`.
 
     `fit` uses it; use it yourself to call `model.fit` with your own callbacks and epochs. Each
     window shows an object at about the size that the model is for, or, for some of them, any
     place at any scale. The random geometry of the augmentation and the window's own place and scale
-    are multiplied into one matrix, by which the picture is interpolated once and the boxes move
+    are multiplied into one matrix, by which the image is interpolated once and the boxes move
     with it. Every epoch brings new windows; the same seed brings the same ones, in the same order.
 
     Args:
@@ -66,7 +66,7 @@ class Windows(keras.utils.PyDataset):
     >>> image = AnnotatedImage(np.zeros((96, 96, 3)), boxes, np.zeros(1, int), 96, 96)
     >>> from keras_practical.detection.model import build
     >>> import warnings
-    >>> warnings.simplefilter("ignore")  # one picture is too few
+    >>> warnings.simplefilter("ignore")  # one image is too few
     >>> data = DetectionData((image,), ("cat",))
     >>> model = build("MobileNetV2", data, weights=None, verbose=False)
     >>> images, wanted = Windows(model, data, batch_size=2)[0]
@@ -74,7 +74,7 @@ class Windows(keras.utils.PyDataset):
     ((2, 256, 256, 3), (2, 32, 32, 2))
 
     Reference:
-        Boxes of turned pictures hold the ellipse in the old box, which is nearer to most things
+        Boxes of turned images hold the ellipse in the old box, which is nearer to most things
         than the corners are: Kalra et al., *Towards Rotation Invariance in Object Detection*
         (2021), arXiv 2109.13488.
     """
@@ -125,7 +125,7 @@ class Windows(keras.utils.PyDataset):
             check_count("steps", steps)
         self.steps = steps or max(25, math.ceil(count / batch_size))
         largest = 3 * max(image.width * image.height for image in data)
-        self._pictures = functools.lru_cache(max(4, _KEPT_BYTES // largest))(self._read)
+        self._images = functools.lru_cache(max(4, _KEPT_BYTES // largest))(self._read)
 
     def __len__(self) -> int:
         return self.steps
@@ -164,23 +164,23 @@ class Windows(keras.utils.PyDataset):
     def _window(
         self, place: int, scale: float, centre: np.ndarray, turn: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return one window's pixels and the picture's boxes in it, which may stick out.
+        """Return one window's pixels and the image's boxes in it, which may stick out.
 
-        `scale` is pixels of the window for one of the picture, `centre` what its middle shows,
-        `turn` a matrix of `RandomGeometry` for a picture of the window's size.
+        `scale` is pixels of the window for one of the image, `centre` what its middle shows,
+        `turn` a matrix of `RandomGeometry` for an image of the window's size.
         """
         image = self.data.images[place]
-        # Bilinear interpolation would skip pixels of a picture that is shrunk by more than half.
+        # Bilinear interpolation would skip pixels of an image that is shrunk by more than half.
         halvings = max(0, math.floor(math.log2(1 / scale)))
-        pixels = self._pictures(place, halvings)
+        pixels = self._images(place, halvings)
         height, width = pixels.shape[:2]
         shrunk = np.array([width / image.width, height / image.height])
         side = self.outputs.window_pixels
-        to_picture = np.diag([*(shrunk / scale), 1.0])
-        to_picture[:2, 2] = centre * shrunk - np.array([width, height]) / 2
-        # Places are in pixels of the picture, and the result is taken to be as large as it is.
+        to_image = np.diag([*(shrunk / scale), 1.0])
+        to_image[:2, 2] = centre * shrunk - np.array([width, height]) / 2
+        # Places are in pixels of the image, and the result is taken to be as large as it is.
         to_window = np.diag([side / width, side / height, 1.0])
-        matrix = (to_picture @ turn @ to_window)[None].astype("float32")
+        matrix = (to_image @ turn @ to_window)[None].astype("float32")
         shown = warp(
             ops.convert_to_tensor(pixels[None]),
             ops.convert_to_tensor(matrix),
@@ -201,7 +201,7 @@ class Windows(keras.utils.PyDataset):
         return ops.convert_to_numpy(drawn["matrices"])
 
     def _draw(self, rng: np.random.Generator) -> tuple[int, float, np.ndarray]:
-        """Draw a picture, a scale, and the place that the window's middle shows."""
+        """Draw an image, a scale, and the place that the window's middle shows."""
         outputs = self.outputs
         if rng.random() < self.background:
             place = int(rng.integers(len(self.data)))
@@ -219,7 +219,7 @@ class Windows(keras.utils.PyDataset):
         return place, scale, (box[:2] + box[2:]) / 2 + away
 
     def _read(self, place: int, halvings: int) -> np.ndarray:
-        """Return a picture's pixels, shrunk so many times by two."""
+        """Return an image's pixels, shrunk so many times by two."""
         image = self.data.images[place]
         if not halvings:
             return read_image(image.source)
@@ -227,15 +227,13 @@ class Windows(keras.utils.PyDataset):
         return read_image(image.source, image_size=tuple(size), aspect="stretch")
 
 
-def _moved(
-    boxes: np.ndarray, matrix: np.ndarray, picture: tuple[int, int], side: int
-) -> np.ndarray:
+def _moved(boxes: np.ndarray, matrix: np.ndarray, image: tuple[int, int], side: int) -> np.ndarray:
     """Return the upright boxes around where a matrix moves the ellipses in the boxes."""
     angles = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     points = centres + (boxes[:, None, 2:] - boxes[:, None, :2]) / 2 * circle
-    size = np.array(picture)
+    size = np.array(image)
     points = (points - size / 2).reshape(1, -1, 2).astype("float32")
     found = ops.convert_to_numpy(transform_points(points, matrix))
     found = (found / size + 0.5).reshape(len(boxes), 16, 2) * side
@@ -297,10 +295,10 @@ def fit(
 
     >>> from keras_practical.detection.annotations import AnnotatedImage
     >>> rng = np.random.default_rng(0)
-    >>> pictures = rng.uniform(0, 60, (3, 64, 64, 3))
-    >>> pictures[:, 20:40, 20:40] = 255
+    >>> images = rng.uniform(0, 60, (3, 64, 64, 3))
+    >>> images[:, 20:40, 20:40] = 255
     >>> images = [AnnotatedImage(p, np.array([[20, 20, 40, 40]] * 3), [0] * 3, 64, 64)
-    ...     for p in pictures]
+    ...     for p in images]
     >>> network = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 3, 8)])
     >>> from keras_practical.detection.model import build
     >>> data = DetectionData(tuple(images), ("square",))
@@ -309,8 +307,8 @@ def fit(
     ['offsets_loss', 'sizes_loss']
 
     Reference:
-        `OneCycle`, `Windows`. Four pictures with 18 faces, MobileNetV2, five seeds: average
-        precision 1.000 at an overlap of .5 on five other pictures, in 47 s on 2 CPU cores.
+        `OneCycle`, `Windows`. Four images with 18 faces, MobileNetV2, five seeds: average
+        precision 1.000 at an overlap of .5 on five other images, in 47 s on 2 CPU cores.
         Epochs, size of objects and rate were chosen by leaving one of the four out.
     """
     check_count("epochs", epochs)

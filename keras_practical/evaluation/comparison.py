@@ -1,4 +1,4 @@
-"""Whether one model is really better than another, as far as so many pictures can tell."""
+"""Whether one model is really better than another, as far as so many images can tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross-validation: every picture judged by a model that hasn't seen it."""
+"""Cross-validation: every image judged by a model that hasn't seen it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ Build = Callable[[Any], Any]
 
 @dataclass(frozen=True, kw_only=True)
 class CrossValidation:
-    """What models say of the pictures that they haven't seen; prints as text.
+    """What models say of the images that they haven't seen; prints as text.
 
     Attributes:
-        accuracy: Mean accuracy over all pictures and repeats, in [0, 1].
+        accuracy: Mean accuracy over all images and repeats, in [0, 1].
         accuracy_interval: 95 % bounds; with groups, from a bootstrap over groups.
         fold_accuracies: Of each fold of each repeat, shape `(repeats, folds)`.
         evaluation: The first repeat's `Evaluation`.
-        probabilities: For each picture, by the models that haven't seen it: shape
+        probabilities: For each image, by the models that haven't seen it: shape
             `(repeats, n, classes)`.
-        folds: In which fold each picture was held out: integers of shape `(repeats, n)`.
+        folds: In which fold each image was held out: integers of shape `(repeats, n)`.
         labels: The truth, integers of shape `(n,)`.
-        index: What is known of each picture.
+        index: What is known of each image.
 
     Example:
 
@@ -88,7 +88,7 @@ def cross_validate(
 ) -> CrossValidation:
     """Train on all but a part, judge that part, and so on for every part.
 
-    Use it with few pictures: all of them are judged, not only the fifth that a split would hold
+    Use it with few images: all of them are judged, not only the fifth that a split would hold
     back. On embeddings it takes seconds. In plain Keras one writes the loops by hand around
     scikit-learn's splitters.
 
@@ -97,12 +97,12 @@ def cross_validate(
             `keras.Model`, or anything with scikit-learn's `predict_proba`, such as `fit_probe`
             gives. It must make a new model each time.
         data: `Embeddings`, one `(inputs, labels)` pair of arrays, a data set of `load_images`, or
-            its whole `ImageData`, of which training and validation pictures are taken together.
+            its whole `ImageData`, of which training and validation images are taken together.
         folds: Parts, >= 2. Each has about the same share of every class.
         repeats: How often to divide anew, >= 1.
-        groups: What belongs together and must not be torn apart, such as one patient's pictures:
-            one value a picture, or a function from its `ImageRecord` to one. Default: the groups
-            that `load_images` was given, if it was. Without any, pictures of the same patient on
+        groups: What belongs together and must not be torn apart, such as one patient's images:
+            one value an image, or a function from its `ImageRecord` to one. Default: the groups
+            that `load_images` was given, if it was. Without any, images of the same patient on
             both sides make the result too good.
         seed: Whole number >= 0; decides the parts.
         jobs: Folds trained at a time, in processes of their own (joblib); `build` must then be
@@ -114,7 +114,7 @@ def cross_validate(
         A `CrossValidation`; print it.
 
     Raises:
-        ValueError: An argument is out of range, a class has fewer pictures than there are folds,
+        ValueError: An argument is out of range, a class has fewer images than there are folds,
             there are fewer groups, or a class lies in so few groups that a fold trains without it.
 
     Example:
@@ -241,10 +241,10 @@ def _joined(parts: Sequence[PixelSource]) -> PixelSource:
 def _grouping(
     groups: Sequence[Any] | Callable[[ImageRecord], Any], index: Sequence[ImageRecord], n: int
 ) -> np.ndarray:
-    """Return the number of each picture's group."""
+    """Return the number of each image's group."""
     named = [groups(record) for record in index] if callable(groups) else list(groups)
     if len(named) != n:
-        raise ValueError(f"`groups` must have one value a picture. Received: {len(named)} for {n}")
+        raise ValueError(f"`groups` must have one value an image. Received: {len(named)} for {n}")
     return np.unique([str(name) for name in named], return_inverse=True)[1]
 
 
@@ -255,7 +255,7 @@ def _split(
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     smallest = int(np.bincount(labels)[np.unique(labels)].min())
-    parts, what = smallest, "pictures in the smallest class"
+    parts, what = smallest, "images in the smallest class"
     if grouping is not None:
         parts, what = len(np.unique(grouping)), "groups"
     if parts < folds:
@@ -287,10 +287,10 @@ def _held_out(build: Build, whole: _Whole, train: np.ndarray, test: np.ndarray) 
 
 
 def _interval(right: np.ndarray, grouping: np.ndarray | None, seed: int) -> tuple[float, float]:
-    """Return bounds of the accuracy, from each picture's share of right answers."""
+    """Return bounds of the accuracy, from each image's share of right answers."""
     n = len(right)
     if grouping is None:
-        # Repeats judge the same pictures again, so that there are no more of them.
+        # Repeats judge the same images again, so that there are no more of them.
         return wilson_interval(round(float(right.sum())), n)
     sums, sizes = np.bincount(grouping, right), np.bincount(grouping)
     drawn = np.random.default_rng(seed).integers(0, len(sizes), (_DRAWS, len(sizes)))

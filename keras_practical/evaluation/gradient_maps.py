@@ -1,4 +1,4 @@
-"""Grad-CAM: where on a picture a network sees a class."""
+"""Grad-CAM: where on an image a network sees a class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_practical.evaluation.heat_maps import (
     HeatMap,
-    SeenPicture,
+    SeenImage,
     chosen_class,
     class_name_of,
     class_outputs,
@@ -39,9 +39,9 @@ def grad_cam(
     class_names: Sequence[str] | None = None,
     aspect: str = "crop",
 ) -> HeatMap:
-    """Show where on a picture a network sees a class, by the gradient of the class's score.
+    """Show where on an image a network sees a class, by the gradient of the class's score.
 
-    Use it on pictures that a model gets wrong, and on some that it gets right: does it look at the
+    Use it on images that a model gets wrong, and on some that it gets right: does it look at the
     animal, or at the fence behind it? It takes one pass and half another. It says where the last
     feature map holds evidence, roughly, not what the network makes of it; `occlusion` asks the
     same by experiment. A network that flattens its last map instead of pooling it weighs each place
@@ -63,10 +63,10 @@ def grad_cam(
         layer: The layer, or its name, whose feature map is used. Default: the last that gives one;
             in an ensemble that is in its last member.
         class_names: One name a class. Default: numbers.
-        aspect: How a picture of another shape fits, as in `load_images`.
+        aspect: How an image of another shape fits, as in `load_images`.
 
     Returns:
-        A `HeatMap` at the picture's own resolution; `plot` it.
+        A `HeatMap` at the image's own resolution; `plot` it.
 
     Raises:
         ValueError: The model has no feature map or several outputs, or an argument isn't for it.
@@ -77,9 +77,9 @@ def grad_cam(
     >>> layers = [keras.layers.Conv2D(2, 1), keras.layers.GlobalAveragePooling2D()]
     >>> model = keras.Sequential([keras.Input((4, 4, 3)), *layers])
     >>> model.layers[0].set_weights([np.array([[[[1, 0], [0, 1], [0, 0]]]]), np.zeros(2)])
-    >>> picture = np.zeros((4, 4, 3))
-    >>> picture[1, 2] = [0, 200, 0]
-    >>> print(grad_cam(model, picture, class_names=["red", "green"]))
+    >>> image = np.zeros((4, 4, 3))
+    >>> image[1, 2] = [0, 200, 0]
+    >>> print(grad_cam(model, image, class_names=["red", "green"]))
     Grad-CAM for green (12.500): hottest at row 1, column 2 of 4 x 4 pixels
 
     Reference:
@@ -87,7 +87,7 @@ def grad_cam(
         Localization* (2017), arXiv 1610.02391, equations 1 and 2; the score is the class's logit.
     """
     operation = _map_of(model, layer)
-    seen = SeenPicture.of(model, image, aspect)
+    seen = SeenImage.of(model, image, aspect)
     maps: list[Any] = []
     call = operation.call
 
@@ -99,7 +99,7 @@ def grad_cam(
         outputs = class_outputs(answer(model, seen.inputs), final_activation(model))[0]
     if len(maps) != 1:
         raise ValueError(
-            f"`layer` must be used once for a picture. Received: {operation.name}, used "
+            f"`layer` must be used once for an image. Received: {operation.name}, used "
             f"{len(maps)} times"
         )
     if len(maps[0].shape) != 4:
@@ -110,7 +110,7 @@ def grad_cam(
     chosen = chosen_class(outputs, class_index)
 
     def score(values: Any) -> Any:
-        """Return the class's logit for a feature map in place of the picture's."""
+        """Return the class's logit for a feature map in place of the image's."""
         with replaced(operation, "call", lambda *inputs, **options: values):
             row = keras.ops.reshape(answer(model, seen.inputs), (-1,))
         logit = row[chosen] if len(row) > 1 else (2 * chosen - 1) * row[0]
@@ -146,7 +146,7 @@ def _map_of(model: keras.Model, layer: str | keras.layers.Layer | None) -> Any:
         return layers[layer]
     if not model.built:
         raise ValueError(
-            "`model` must be built: call it on a batch of pictures once, or begin it with "
+            "`model` must be built: call it on a batch of images once, or begin it with "
             f"keras.Input. Received: {model.name}"
         )
     operation = last_map(model)

@@ -1,4 +1,4 @@
-"""Where on a picture a network found what it says: the result of `grad_cam` and `occlusion`."""
+"""Where on an image a network found what it says: the result of `grad_cam` and `occlusion`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from keras_practical.utils.checks import check_choice, check_count
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HeatMap", "SeenPicture", "heated"]
+__all__ = ["HeatMap", "SeenImage", "heated"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeatMap:
-    """Where on a picture a network found evidence for a class; prints as text.
+    """Where on an image a network found evidence for a class; prints as text.
 
     Attributes:
-        picture: What the model saw, at the picture's full resolution: uint8 of shape
+        image: What the model saw, at the image's full resolution: uint8 of shape
             `(height, width, 3)`; for a scan `(depth, height, width, 3)`.
         heat: Where the evidence is, float32 in [0, 1] of shape `(height, width)`; for a scan
             `(depth, height, width)`. The hottest place is 1; all is 0 if nothing speaks for the
@@ -47,7 +47,7 @@ class HeatMap:
     Grad-CAM for cats (0.900): hottest at row 0, column 0 of 4 x 6 pixels
     """
 
-    picture: np.ndarray = field(repr=False)
+    image: np.ndarray = field(repr=False)
     heat: np.ndarray = field(repr=False)
     values: np.ndarray = field(repr=False)
     class_index: int
@@ -58,7 +58,7 @@ class HeatMap:
     def __str__(self) -> str:
         what = f"{self.method} for {self.class_name} ({self.output:.3f})"
         if not self.heat.any():
-            return f"{what}: nothing in the picture speaks for it"
+            return f"{what}: nothing in the image speaks for it"
         *slices, row, column = self.hottest
         *_, height, width = self.heat.shape
         where = f"slice {slices[0]} of {len(self.heat)}, " if slices else ""
@@ -70,19 +70,19 @@ class HeatMap:
         return tuple(int(i) for i in np.unravel_index(np.argmax(self.heat), self.heat.shape))
 
     def overlay(self, *, opacity: float = 0.7) -> np.ndarray:
-        """Return the picture with the heat laid over it, uint8 of shape `(height, width, 3)`.
+        """Return the image with the heat laid over it, uint8 of shape `(height, width, 3)`.
 
         Args:
-            opacity: How much of the picture the hottest place hides, in [0, 1].
+            opacity: How much of the image the hottest place hides, in [0, 1].
 
         Returns:
-            The picture; of a scan, its hottest slice.
+            The image; of a scan, its hottest slice.
         """
         shown = self._one_slice()
-        return overlaid(shown.picture, shown.heat, opacity=opacity)
+        return overlaid(shown.image, shown.heat, opacity=opacity)
 
     def plot(self, *, opacity: float = 0.7, ax: Axes | None = None) -> Axes:
-        """Draw the picture with the heat laid over it; of a scan, its hottest slice.
+        """Draw the image with the heat laid over it; of a scan, its hottest slice.
 
         Args:
             opacity: As in `overlay`.
@@ -92,7 +92,7 @@ class HeatMap:
             The axes, without ticks.
         """
         shown = self._one_slice()
-        ax = heatmap(shown.picture, shown.heat, opacity=opacity, ax=ax)
+        ax = heatmap(shown.image, shown.heat, opacity=opacity, ax=ax)
         found = "" if shown.heat.any() else ": no evidence"
         ax.set_title(f"{self.class_name} {self.output:.2f}{found}", fontsize=10, parse_math=False)
         return ax
@@ -104,19 +104,19 @@ class HeatMap:
             number: Of the slice, from 0.
 
         Returns:
-            A `HeatMap` of a picture.
+            A `HeatMap` of an image.
 
         Raises:
             ValueError: It isn't the map of a scan, or there is no such slice.
         """
         if self.heat.ndim != 3:
-            raise ValueError("This is the map of a picture: only those of scans have slices.")
+            raise ValueError("This is the map of an image: only those of scans have slices.")
         check_count("number", number, minimum=0)
         if number >= len(self.heat):
             raise ValueError(f"There are {len(self.heat)} slices, from 0. Received: {number}")
         return replace(
             self,
-            picture=self.picture[number],
+            image=self.image[number],
             heat=self.heat[number],
             values=self.values[number],
         )
@@ -126,20 +126,20 @@ class HeatMap:
 
 
 @dataclass(frozen=True, eq=False)
-class SeenPicture:
-    """A picture as a model gets it, and the same part of it at full resolution.
+class SeenImage:
+    """An image as a model gets it, and the same part of it at full resolution.
 
     Attributes:
         inputs: float32 of shape `(1, height, width, channels)`.
         shown: uint8 of shape `(height, width, 3)`, maybe larger.
 
     Raises:
-        ValueError: From `of`, if it's no picture for this model.
+        ValueError: From `of`, if it's no image for this model.
 
     Example:
 
     >>> model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()])
-    >>> seen = SeenPicture.of(model, np.zeros((20, 30, 3), "uint8"), "crop")
+    >>> seen = SeenImage.of(model, np.zeros((20, 30, 3), "uint8"), "crop")
     >>> seen.inputs.shape, seen.shown.shape
     ((1, 4, 4, 3), (20, 20, 3))
     """
@@ -150,8 +150,8 @@ class SeenPicture:
     @classmethod
     def of(
         cls, model: keras.Model, image: str | Path | bytes | np.ndarray, aspect: str
-    ) -> SeenPicture:
-        """Bring a picture to a model's size; an array that has it already is taken as it is."""
+    ) -> SeenImage:
+        """Bring an image to a model's size; an array that has it already is taken as it is."""
         check_choice("aspect", aspect, ("crop", "pad", "stretch"))
         wanted = _input_shape(model)
         if isinstance(image, str | Path | bytes):
@@ -166,7 +166,7 @@ class SeenPicture:
         )
         if values.ndim != rank or 0 in values.shape or (not fits and rank != 3):
             raise ValueError(
-                f"`image` must be one picture, {_in_words(wanted)}. "
+                f"`image` must be one image, {_in_words(wanted)}. "
                 f"Received: an array of shape {np.shape(image)}"
             )
         if not np.isfinite(values).all():
@@ -180,9 +180,9 @@ class SeenPicture:
     @classmethod
     def _scaled(
         cls, whole: np.ndarray, size: tuple[Any, ...], aspect: str, *, grey: bool
-    ) -> SeenPicture:
+    ) -> SeenImage:
         height, width = whole.shape[:2]
-        # As many pixels as the picture has in the frame that the model sees.
+        # As many pixels as the image has in the frame that the model sees.
         frame = (height, width)
         if aspect != "stretch":
             choose = max if aspect == "crop" else min
@@ -195,7 +195,7 @@ class SeenPicture:
 
 
 def heated(
-    picture: np.ndarray,
+    image: np.ndarray,
     values: np.ndarray,
     *,
     class_index: int,
@@ -204,10 +204,10 @@ def heated(
     method: str,
     heat: np.ndarray | None = None,
 ) -> HeatMap:
-    """Return the `HeatMap` of what was measured on a grid, enlarged to the picture's size.
+    """Return the `HeatMap` of what was measured on a grid, enlarged to the image's size.
 
     Args:
-        picture: As in `HeatMap`.
+        image: As in `HeatMap`.
         values: As in `HeatMap`; what is below 0 gets no heat.
         class_index: As in `HeatMap`.
         class_name: As in `HeatMap`.
@@ -226,7 +226,7 @@ def heated(
     """
     import cv2
 
-    size = picture.shape[-2:-4:-1]
+    size = image.shape[-2:-4:-1]
     grid = np.maximum(values if heat is None else heat, 0).astype("float32")
     grids = grid if grid.ndim == 3 else grid[None]
     # Bilinear, centres on centres.
@@ -234,7 +234,7 @@ def heated(
     top = float(large.max())
     large = np.clip(large / top, 0, 1) if top > 0 else large
     return HeatMap(
-        picture=picture,
+        image=image,
         heat=large if grid.ndim == 3 else large[0],
         values=np.asarray(values, "float32"),
         class_index=class_index,
@@ -251,7 +251,7 @@ def _input_shape(model: keras.Model) -> tuple[int | None, ...]:
         return ()
     if not isinstance(shape, tuple) or len(shape) not in (4, 5):
         raise ValueError(
-            "`model` must take one batch of pictures, (batch, height, width, channels). "
+            "`model` must take one batch of images, (batch, height, width, channels). "
             f"Received: a model with input shape {shape}"
         )
     return shape[1:]
@@ -278,7 +278,7 @@ def class_outputs(outputs: Any, activation: str | None) -> np.ndarray:
     rows = rows[:, None] if rows.ndim == 1 else rows
     if rows.ndim != 2:
         raise ValueError(
-            "`model` must give one row of class scores for each picture. "
+            "`model` must give one row of class scores for each image. "
             f"Received: outputs of shape {rows.shape}"
         )
     if rows.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""A model's predictions of pictures in one reading, and the pictures themselves when asked for."""
+"""A model's predictions of images in one reading, and the images themselves when asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_practical.data.batches import batches_of
 from keras_practical.data.image_measures import look
-from keras_practical.data.image_set import PictureFinder, PixelSource
+from keras_practical.data.image_set import ImageFinder, PixelSource
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.data.pieces import (
     ArrayPieces,
@@ -22,22 +22,22 @@ from keras_practical.data.pieces import (
 from keras_practical.data.pixel_store import PixelStore
 from keras_practical.data.plots import as_pixels, range_of
 
-__all__ = ["InterpretedPictures", "WatchedReading"]
+__all__ = ["InterpretedImages", "WatchedReading"]
 
-# Pictures that are in memory at once, twice: those at work and the next.
+# Images that are in memory at once, twice: those at work and the next.
 _PIECE = 64
-# Pictures that are kept from a reading that goes only after them.
+# Images that are kept from a reading that goes only after them.
 _FETCHED_TOGETHER = 128
 # Of a hash: enough to tell the images of a data set apart.
 _DIGITS = 16
 
 
 class WatchedReading:
-    """The batches of any data of pictures, in a fixed order; notes on the way what they are like.
+    """The batches of any data of images, in a fixed order; notes on the way what they are like.
 
     Args:
         data: As in `interpret`.
-        batch_size: Pictures a batch.
+        batch_size: Images a batch.
 
     Example:
 
@@ -76,16 +76,16 @@ class WatchedReading:
         self._low = min(self._low, float(images.min()))
         self._high = max(self._high, float(images.max()))
         if isinstance(self.pieces, StreamPieces):
-            self._digests += [array_hash(picture)[:_DIGITS] for picture in images]
+            self._digests += [array_hash(image)[:_DIGITS] for image in images]
         return images
 
     @property
     def readable(self) -> np.ndarray:
-        """Whether each picture could be read, bool of shape `(n,)`."""
+        """Whether each image could be read, bool of shape `(n,)`."""
         return self._column("readable")
 
     def properties(self) -> dict[str, np.ndarray]:
-        """Return what each picture is like, on a scale of 0 to 255."""
+        """Return what each image is like, on a scale of 0 to 255."""
         black, white = range_of(self._low, self._high)
         scale = 255.0 / (white - black)
         return {
@@ -94,18 +94,18 @@ class WatchedReading:
             "sharpness": self._column("sharpness") * scale,
         }
 
-    def finder(self, index: ImageIndex, records: Sequence[ImageRecord]) -> InterpretedPictures:
-        """Return what fetches the pictures of `index`; `records` are all that were read."""
+    def finder(self, index: ImageIndex, records: Sequence[ImageRecord]) -> InterpretedImages:
+        """Return what fetches the images of `index`; `records` are all that were read."""
         if isinstance(self.pieces, SourcePieces):
-            return InterpretedPictures(index, [self.pieces.source])
-        pictures: _Reread | _Converted
+            return InterpretedImages(index, [self.pieces.source])
+        images: _Reread | _Converted
         black_white = range_of(self._low, self._high)
         if isinstance(self.pieces, StreamPieces):
-            pictures = _Reread(self._data, self._digests, black_white)
+            images = _Reread(self._data, self._digests, black_white)
         else:
-            pictures = _Converted(self._data[0], black_white)
+            images = _Converted(self._data[0], black_white)
         height, width = self.pieces.shape[:2]
-        store = PixelStore(pictures, (height, width), aspect="pad", color_mode="rgb")
+        store = PixelStore(images, (height, width), aspect="pad", color_mode="rgb")
         source = PixelSource(
             store,
             np.arange(len(records)),
@@ -114,22 +114,22 @@ class WatchedReading:
             index.class_names,
             self._batch_size,
         )
-        return InterpretedPictures(index, [source], pictures)
+        return InterpretedImages(index, [source], images)
 
     def _column(self, name: str) -> np.ndarray:
         return np.concatenate([row[name] for row in self._rows])
 
 
-class InterpretedPictures(PictureFinder):
-    """Fetches pictures by their names, whatever data they are in; few are kept in memory.
+class InterpretedImages(ImageFinder):
+    """Fetches images by their names, whatever data they are in; few are kept in memory.
 
-    Where data must be read through again, `expect` says beforehand which pictures will be asked
+    Where data must be read through again, `expect` says beforehand which images will be asked
     for: they are fetched in one reading, 128 at a time. It may be called from several threads.
 
     Args:
-        index: As in `PictureFinder`.
-        sources: As in `PictureFinder`.
-        pictures: What `sources` read from, where that is in a fixed order.
+        index: As in `ImageFinder`.
+        sources: As in `ImageFinder`.
+        images: What `sources` read from, where that is in a fixed order.
 
     Example:
 
@@ -142,19 +142,19 @@ class InterpretedPictures(PictureFinder):
     """
 
     def __init__(
-        self, index: ImageIndex, sources: Sequence[PixelSource], pictures: Any = None
+        self, index: ImageIndex, sources: Sequence[PixelSource], images: Any = None
     ) -> None:
         super().__init__(index, sources)
-        self._reread = pictures if isinstance(pictures, _Reread) else None
+        self._reread = images if isinstance(images, _Reread) else None
 
     def expect(self, names: Iterable[str]) -> None:
-        """Say which pictures will be asked for next."""
+        """Say which images will be asked for next."""
         if self._reread is not None:
             self._reread.expect([self._places[name][1] for name in names])
 
 
 class _Converted(Sequence[np.ndarray]):
-    """An array's pictures as pixels, one at a time."""
+    """An array's images as pixels, one at a time."""
 
     def __init__(self, images: Any, black_white: tuple[float, float]) -> None:
         self._images = images
@@ -168,11 +168,11 @@ class _Converted(Sequence[np.ndarray]):
 
 
 class _Reread(Sequence[np.ndarray]):
-    """The pictures of a data set, found again by what they look like, so that it may be shuffled.
+    """The images of a data set, found again by what they look like, so that it may be shuffled.
 
     Args:
         data: The data set.
-        digests: Of each of its pictures, in the order of the first reading.
+        digests: Of each of its images, in the order of the first reading.
         black_white: The values that stand for black and for white.
     """
 
@@ -192,7 +192,7 @@ class _Reread(Sequence[np.ndarray]):
         self._expected = list(places)
 
     def __getitem__(self, place: Any) -> Any:
-        # Threads may ask for pictures of one reading together, and for the last of the one before.
+        # Threads may ask for images of one reading together, and for the last of the one before.
         with self._lock:
             if place not in self._kept and place not in self._before:
                 start = self._expected.index(place) if place in self._expected else 0
@@ -206,13 +206,13 @@ class _Reread(Sequence[np.ndarray]):
             wanted.setdefault(self._digests[place], []).append(place)
         found: dict[int, np.ndarray] = {}
         for images, _ in batches_of(self._data, len(self))[0]:
-            for picture in images:
-                for place in wanted.pop(array_hash(picture)[:_DIGITS], ()):
-                    found[place] = as_pixels(picture, self._black_white)
+            for image in images:
+                for place in wanted.pop(array_hash(image)[:_DIGITS], ()):
+                    found[place] = as_pixels(image, self._black_white)
             if not wanted:
                 return found
         raise ValueError(
-            "The data set gave other pictures when it was read again, so those that were "
+            "The data set gave other images when it was read again, so those that were "
             "interpreted can't be shown. Take out what augments them at random, or pass arrays or "
             "data that can be read more than once."
         )

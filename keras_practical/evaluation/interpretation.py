@@ -1,4 +1,4 @@
-"""What is known of a model's mistakes: which, of what kind, on what kind of pictures."""
+"""What is known of a model's mistakes: which, of what kind, on what kind of images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from keras_practical.data.decisions import ReviewItem, apply_decisions
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.data.plots import contact_sheet
-from keras_practical.evaluation.images import InterpretedPictures, WatchedReading
+from keras_practical.evaluation.images import InterpretedImages, WatchedReading
 from keras_practical.evaluation.mistakes import ConfusedPair, Prediction
 from keras_practical.evaluation.plots import accuracies
 from keras_practical.evaluation.plots import confusion as draw_confusion
@@ -38,20 +38,20 @@ _SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Interpretation:
-    """What a model says of each picture of a data set, and where it errs; prints as text.
+    """What a model says of each image of a data set, and where it errs; prints as text.
 
-    Numbers are kept, pictures are fetched when they are drawn. `review` shows the mistakes to a
+    Numbers are kept, images are fetched when they are drawn. `review` shows the mistakes to a
     person, and `apply` makes a new index of what the person decided.
 
     Attributes:
         probabilities: What the model gave, float64 of shape `(n, classes)`.
         labels: The truth, integers of shape `(n,)`, with `multi_label` of shape `(n, classes)`.
-        losses: Cross-entropy of each picture in nats, of shape `(n,)`; with `multi_label` the mean
+        losses: Cross-entropy of each image in nats, of shape `(n,)`; with `multi_label` the mean
             over its labels.
-        index: The pictures, in the same order.
-        pictures: Fetches a picture by its name: `pictures(name, image_size=...)`.
-        properties: From a property, such as `"brightness"`, to one value a picture.
-        multi_label: Whether a picture may have any number of labels.
+        index: The images, in the same order.
+        images: Fetches an image by its name: `images(name, image_size=...)`.
+        properties: From a property, such as `"brightness"`, to one value an image.
+        multi_label: Whether an image may have any number of labels.
 
     Raises:
         ValueError: From methods, if an argument is out of range or a class unknown.
@@ -73,7 +73,7 @@ class Interpretation:
     labels: np.ndarray = field(repr=False)
     losses: np.ndarray = field(repr=False)
     index: ImageIndex = field(repr=False)
-    pictures: InterpretedPictures = field(repr=False)
+    images: InterpretedImages = field(repr=False)
     properties: Mapping[str, np.ndarray] = field(repr=False)
     multi_label: bool = False
 
@@ -87,7 +87,7 @@ class Interpretation:
 
     @property
     def wrong(self) -> np.ndarray:
-        """Whether the model errs on each picture, bool of shape `(n,)`."""
+        """Whether the model errs on each image, bool of shape `(n,)`."""
         if self.multi_label:
             return ((self.probabilities >= 0.5) != (self.labels == 1)).any(1)
         return self.probabilities.argmax(1) != self.labels
@@ -96,7 +96,7 @@ class Interpretation:
         wrong = int(self.wrong.sum())
         low, high = wilson_interval(len(self) - wrong, len(self))
         lines = [
-            f"{len(self):,} picture{'s' * (len(self) > 1)}, {wrong:,} wrong: "
+            f"{len(self):,} image{'s' * (len(self) > 1)}, {wrong:,} wrong: "
             f"accuracy {1 - wrong / len(self):.3f} "
             f"(95 % interval {low:.3f}–{high:.3f})"
         ]
@@ -115,12 +115,12 @@ class Interpretation:
         return "\n".join(lines)
 
     def top_losses(self, n: int, *, class_name: str | None = None) -> tuple[Prediction, ...]:
-        """Return the `n` pictures with the highest loss, of one class or of all."""
+        """Return the `n` images with the highest loss, of one class or of all."""
         check_count("n", n)
         return self._of(self._sorted(class_name)[::-1][:n])
 
     def most_certain(self, n: int, *, class_name: str | None = None) -> tuple[Prediction, ...]:
-        """Return the `n` pictures with the lowest loss: what the model takes for typical."""
+        """Return the `n` images with the lowest loss: what the model takes for typical."""
         check_count("n", n)
         return self._of(self._sorted(class_name)[:n])
 
@@ -139,13 +139,13 @@ class Interpretation:
         """Return the confusion matrix: one row a true class, one column a predicted one.
 
         Args:
-            normalize: Whether to divide each row by its sum; a class without pictures gives NaN.
+            normalize: Whether to divide each row by its sum; a class without images gives NaN.
 
         Returns:
             Counts, int64 of shape `(classes, classes)`; normalized, float64.
 
         Raises:
-            ValueError: With `multi_label` a picture has no one class.
+            ValueError: With `multi_label` an image has no one class.
         """
         if self.multi_label:
             raise ValueError(
@@ -188,15 +188,15 @@ class Interpretation:
     def by_property(
         self, *, more: Mapping[str, Any] | None = None, bins: int = 4
     ) -> tuple[AccuracyByProperty, ...]:
-        """Return the accuracy on dark, flat, blurred, small, narrow and turned pictures.
+        """Return the accuracy on dark, flat, blurred, small, narrow and turned images.
 
         Args:
-            more: From further properties to one number or text a picture, such as
+            more: From further properties to one number or text an image, such as
                 `{"camera": [...]}`.
             bins: As in `accuracy_by_property`.
 
         Returns:
-            One table for each property in which the pictures differ.
+            One table for each property in which the images differ.
         """
         values = {**self.properties, **(more or {})}
         tables = [
@@ -213,7 +213,7 @@ class Interpretation:
         class_name: str | None = None,
         ax: Axes | None = None,
     ) -> Axes:
-        """Draw the pictures with the highest loss, with what they are and what the model says."""
+        """Draw the images with the highest loss, with what they are and what the model says."""
         return self.gallery(self.top_losses(n, class_name=class_name), columns=columns, ax=ax)
 
     def gallery(
@@ -224,11 +224,11 @@ class Interpretation:
         image_size: ImageSize = 160,
         ax: Axes | None = None,
     ) -> Axes:
-        """Draw pictures with what they are, what the model says, and their names.
+        """Draw images with what they are, what the model says, and their names.
 
         Args:
             predictions: From `top_losses`, `most_certain` or `mistakes`; at least one.
-            columns: Pictures in a row, >= 1.
+            columns: Images in a row, >= 1.
             image_size: Pixels to draw each at; whole, with borders.
             ax: Where to draw. Default: a new figure.
 
@@ -239,9 +239,9 @@ class Interpretation:
             ValueError: There are no predictions.
         """
         if not len(predictions):
-            raise ValueError("There are no pictures to draw: `predictions` is empty.")
-        self.pictures.expect([one.name for one in predictions])
-        images = [self.pictures(one.name, image_size=image_size) for one in predictions]
+            raise ValueError("There are no images to draw: `predictions` is empty.")
+        self.images.expect([one.name for one in predictions])
+        images = [self.images(one.name, image_size=image_size) for one in predictions]
         titles = [one.title for one in predictions]
         return contact_sheet(images, titles, image_size=image_size, columns=columns, ax=ax)
 
@@ -261,14 +261,14 @@ class Interpretation:
             for part in table.bins
         ]
         if not parts:
-            raise ValueError("The pictures don't differ in any property.")
+            raise ValueError("The images don't differ in any property.")
         names, right, counts = zip(*parts, strict=True)
         return accuracies(names, right, counts, ax=ax)
 
     def review_items(self) -> tuple[ReviewItem, ...]:
         """Return the mistakes that a person should look at, worst first."""
         found = self.mistakes()
-        self.pictures.expect([one.name for one in found])
+        self.images.expect([one.name for one in found])
         return tuple(
             ReviewItem(
                 name=one.name,
@@ -283,12 +283,12 @@ class Interpretation:
         )
 
     def apply(self, decisions: str | Path, *, index: ImageIndex | None = None) -> ImageIndex:
-        """Return the index with what a person decided on; no picture's file is touched.
+        """Return the index with what a person decided on; no image's file is touched.
 
         Args:
             decisions: A CSV file, as in `apply_decisions`.
-            index: The index to change, such as that of training and validation pictures together
-                (`photos.index`). Default: that of the pictures interpreted.
+            index: The index to change, such as that of training and validation images together
+                (`photos.index`). Default: that of the images interpreted.
 
         Returns:
             The new index.
@@ -296,7 +296,7 @@ class Interpretation:
         return apply_decisions(self.index if index is None else index, decisions)
 
     def _sorted(self, class_name: str | None) -> np.ndarray:
-        """Return the places of a class's pictures, or of all, by their loss."""
+        """Return the places of a class's images, or of all, by their loss."""
         order = np.argsort(self.losses, kind="stable")
         if class_name is None:
             return order
@@ -345,16 +345,16 @@ def interpret(
     batch_size: int = 32,
     verbose: bool = True,
 ) -> Interpretation:
-    """Find out where a model errs: the worst mistakes, what is mixed up, on what kind of pictures.
+    """Find out where a model errs: the worst mistakes, what is mixed up, on what kind of images.
 
     Use it on validation data before collecting more of it or training longer: mistakes tell about
-    wrong labels, odd pictures and classes that overlap. On training data it finds what the model
-    can't learn. The data are read once; pictures are fetched again only when they are drawn, so
+    wrong labels, odd images and classes that overlap. On training data it finds what the model
+    can't learn. The data are read once; images are fetched again only when they are drawn, so
     that any number of them takes hardly more memory than the model. In plain Keras one sorts the
     losses of `predict` by hand and looks for the files.
 
     Args:
-        model: As in `evaluate`, for pictures, with one output.
+        model: As in `evaluate`, for images, with one output.
         data: A data set of `load_images`, in the order of its index also where `fit` gets it
             shuffled; any other `tf.data.Dataset` (TensorFlow Datasets' too) or `PyDataset` of
             `(images, labels)` batches that can be read more than once; or one `(images, labels)`
@@ -362,14 +362,14 @@ def interpret(
         class_names: One name a class. Default: the data set's `class_names`, or numbers.
         multi_label: As in `evaluate`.
         from_logits: As in `evaluate`.
-        batch_size: Pictures at a time, >= 1.
+        batch_size: Images at a time, >= 1.
         verbose: Whether to show a progress bar.
 
     Returns:
         An `Interpretation`; print it, then draw `plot_top_losses()`.
 
     Raises:
-        ValueError: There are no pictures, the outputs aren't probabilities, or labels, outputs and
+        ValueError: There are no images, the outputs aren't probabilities, or labels, outputs and
             names don't fit each other.
 
     Example:
@@ -414,7 +414,7 @@ def interpret(
     if len(usable) < len(records):
         lost = [records[place].name for place in np.flatnonzero(~reading.readable)]
         warnings.warn(
-            f"interpret leaves out {len(lost)} pictures that can't be read: {', '.join(lost[:5])}"
+            f"interpret leaves out {len(lost)} images that can't be read: {', '.join(lost[:5])}"
             + ", ..." * (len(lost) > 5),
             stacklevel=2,
         )
@@ -425,14 +425,14 @@ def interpret(
         labels=labels[usable],
         losses=cross_entropies(probabilities, labels, multi_label=multi_label)[usable],
         index=index,
-        pictures=reading.finder(index, records),
+        images=reading.finder(index, records),
         properties={name: values[usable] for name, values in properties.items()},
         multi_label=multi_label,
     )
 
 
 def _known_beforehand(records: Sequence[ImageRecord]) -> dict[str, np.ndarray]:
-    """Return what the index knows of the pictures; NaN where it doesn't."""
+    """Return what the index knows of the images; NaN where it doesn't."""
     sides = np.array([(record.width, record.height) for record in records], "float64")
     sides[sides == 0] = np.nan
     turned = [

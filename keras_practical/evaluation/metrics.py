@@ -1,4 +1,4 @@
-"""Honest numbers: what is known of a classifier after so many pictures."""
+"""Honest numbers: what is known of a classifier after so many images."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def evaluate(
     """Measure a classifier on held-out data, with 95 % intervals.
 
     Use it instead of `model.evaluate`, the plain-Keras equivalent, when the number will be
-    believed: with 100 pictures, 92 % and 94 % are the same result. Works with any Keras
+    believed: with 100 images, 92 % and 94 % are the same result. Works with any Keras
     classifier, compiled or not: softmax or sigmoid outputs, or logits when told so.
 
     Args:
@@ -130,7 +130,7 @@ def evaluate(
             `(inputs, labels)` pair of arrays. Labels: integers of shape `(n,)` or `(n, 1)`, or
             one-hot of shape `(n, classes)`.
         class_names: One name a class. Default: the data set's `class_names`, or numbers.
-        tta: Test-time augmentation: each picture is judged by several views of it, as
+        tta: Test-time augmentation: each image is judged by several views of it, as
             `predict_with_tta` does with this `augmentation`. Default: by itself.
         multi_label: Whether an example may have any number of labels: the outputs are a probability
             (sigmoid) for each, the labels 0 or 1 of shape `(n, classes)`; from 0.5 on a label is

@@ -1,4 +1,4 @@
-"""What a model says of single pictures, and of those of one class."""
+"""What a model says of single images, and of those of one class."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from keras_practical.utils.drawing import shortened
 
 __all__ = ["ConfusedPair", "Prediction"]
 
-# What fits below a picture of `plots.show_images`.
+# What fits below an image of `plots.show_images`.
 _TITLE_LENGTH = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a model says of one picture; prints as text.
+    """What a model says of one image; prints as text.
 
     Attributes:
-        name: The picture's name in the index.
+        name: The image's name in the index.
         place: Its place in `Interpretation.index`.
         label: Its class; with `multi_label`, all of them.
         prediction: The class that the model gives it.
@@ -46,7 +46,7 @@ class Prediction:
 
     @property
     def title(self) -> str:
-        """Short lines for below the picture: what it is, what the model says, its file."""
+        """Short lines for below the image: what it is, what the model says, its file."""
         right = self.label == self.prediction
         lines = [
             f"{self.label} {self.confidence:.2f}" if right else f"is {self.label}",
@@ -58,13 +58,13 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfusedPair:
-    """Pictures of one class that are taken for another; prints as text.
+    """Images of one class that are taken for another; prints as text.
 
     Attributes:
         label: Their class.
         prediction: What they are taken for.
         count: How many they are.
-        n: How many pictures the class has.
+        n: How many images the class has.
         names: Their names, the worst first.
 
     Example:

@@ -1,4 +1,4 @@
-"""Occlusion: what a network says once a part of the picture is covered."""
+"""Occlusion: what a network says once a part of the image is covered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from keras_practical.data.batches import pad
 from keras_practical.evaluation.heat_maps import (
     HeatMap,
-    SeenPicture,
+    SeenImage,
     chosen_class,
     class_name_of,
     class_outputs,
@@ -37,14 +37,14 @@ def occlusion(
     batch_size: int = 32,
     verbose: bool = True,
 ) -> HeatMap:
-    """Show where on a picture a network sees a class, by covering one part after another.
+    """Show where on an image a network sees a class, by covering one part after another.
 
     Use it to check what `grad_cam` shows: no theory, only what the model says without that part. It
     works with every model, on every backend, and takes a pass for each place: some 200 by default.
     In plain Keras one loops over `predict` with patched copies.
 
     Args:
-        model: Any classifier of pictures, with one output for each class, or one in all.
+        model: Any classifier of images, with one output for each class, or one in all.
         image: As in `grad_cam`, but no scan.
         class_index: As in `grad_cam`.
         patch_pixels: Side of the square that covers, in pixels of the model's input, >= 1. Default:
@@ -53,10 +53,10 @@ def occlusion(
         stride_pixels: From one place of the patch to the next, from 1 to `patch_pixels`. Default:
             half the patch.
         fill: What the patch shows: a number, or one a channel, as the model's input. Default: the
-            picture's mean colour.
+            image's mean colour.
         class_names: As in `grad_cam`.
         aspect: As in `grad_cam`.
-        batch_size: Covered pictures at a time, >= 1.
+        batch_size: Covered images at a time, >= 1.
         verbose: Whether to show a progress bar.
 
     Returns:
@@ -64,13 +64,13 @@ def occlusion(
         patch, below 0 where it rises; a pixel's heat is the mean over the patches that cover it.
 
     Raises:
-        ValueError: An argument is out of range, or the model isn't one for single pictures.
+        ValueError: An argument is out of range, or the model isn't one for single images.
 
     Example:
 
     >>> model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
-    >>> picture = np.arange(16.0).reshape(4, 4, 1)
-    >>> found = occlusion(model, picture, patch_pixels=1, fill=0.0)
+    >>> image = np.arange(16.0).reshape(4, 4, 1)
+    >>> found = occlusion(model, image, patch_pixels=1, fill=0.0)
     >>> found.class_index, found.hottest, float(found.values[3, 3])
     (15, (3, 3), 15.0)
 
@@ -79,9 +79,9 @@ def occlusion(
         arXiv 1311.2901, section 4.2.
     """
     check_count("batch_size", batch_size)
-    seen = SeenPicture.of(model, image, aspect)
+    seen = SeenImage.of(model, image, aspect)
     if seen.inputs.ndim != 4:
-        raise ValueError("`image` must be a single picture; for scans use `grad_cam`.")
+        raise ValueError("`image` must be a single image; for scans use `grad_cam`.")
     height, width = seen.inputs.shape[1:3]
     patch = max(1, min(height, width) // 8) if patch_pixels is None else patch_pixels
     check_count("patch_pixels", patch)
@@ -89,7 +89,7 @@ def occlusion(
     check_count("stride_pixels", stride)
     if patch > min(height, width) or stride > patch:
         raise ValueError(
-            f"`patch_pixels` must be at most the picture's shorter side, {min(height, width)}, and "
+            f"`patch_pixels` must be at most the image's shorter side, {min(height, width)}, and "
             "`stride_pixels` at most `patch_pixels`, or pixels between would never be covered. "
             f"Received: patch_pixels={patch}, stride_pixels={stride}"
         )
@@ -99,8 +99,8 @@ def occlusion(
 
     activation = final_activation(model)
 
-    def scores(pictures: np.ndarray) -> np.ndarray:
-        return class_outputs(model.predict_on_batch(pictures), activation)
+    def scores(images: np.ndarray) -> np.ndarray:
+        return class_outputs(model.predict_on_batch(images), activation)
 
     whole = scores(seen.inputs)[0]
     chosen = chosen_class(whole, class_index)
@@ -111,8 +111,8 @@ def occlusion(
     left: list[float] = []
     for batch in track(batches, "Covering", len(batches), show=verbose):
         covered = np.repeat(seen.inputs, len(batch), axis=0)
-        for picture, (row, column) in zip(covered, batch, strict=True):
-            picture[row : row + patch, column : column + patch] = color
+        for values, (row, column) in zip(covered, batch, strict=True):
+            values[row : row + patch, column : column + patch] = color
         left += list(scores(pad(covered, size))[: len(batch), chosen])
     falls = whole[chosen] - np.array(left)
     total, count = np.zeros((2, height, width))

@@ -101,7 +101,7 @@ def confusion(
             )
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
-    ax.set_title("per cent of each row" if normalize else "number of pictures", fontsize=10)
+    ax.set_title("per cent of each row" if normalize else "number of images", fontsize=10)
     ax.figure.colorbar(image, ax=ax, label="part of the row", shrink=0.8)
     return ax
 
@@ -206,9 +206,9 @@ def reliability(calibration: Any, *, ax: Axes | None = None) -> Axes:
 def heatmap(
     image: np.ndarray, heat: np.ndarray, *, opacity: float = 0.7, ax: Axes | None = None
 ) -> Axes:
-    """Draw a picture with heat laid over it: bright where a network looked, itself elsewhere.
+    """Draw an image with heat laid over it: bright where a network looked, itself elsewhere.
 
-    Use it for any map of numbers that belongs to a picture; `HeatMap.plot` does for `grad_cam` and
+    Use it for any map of numbers that belongs to an image; `HeatMap.plot` does for `grad_cam` and
     `occlusion`.
 
     Args:
@@ -237,12 +237,12 @@ def heatmap(
 
 
 def overlaid(image: np.ndarray, heat: np.ndarray, *, opacity: float = 0.7) -> np.ndarray:
-    """Return a picture with heat laid over it, the more colour the more heat.
+    """Return an image with heat laid over it, the more colour the more heat.
 
     Args:
         image: Pixels in [0, 255], of shape `(height, width, 3)` or `(height, width, 1)`.
         heat: Numbers in [0, 1] of shape `(height, width)`.
-        opacity: How much of the picture the hottest place hides, in [0, 1].
+        opacity: How much of the image the hottest place hides, in [0, 1].
 
     Returns:
         uint8 array of shape `(height, width, 3)`.

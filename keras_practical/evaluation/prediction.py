@@ -1,4 +1,4 @@
-"""Predictions with their labels, in order, from one view of each picture or from several."""
+"""Predictions with their labels, in order, from one view of each image or from several."""
 
 from __future__ import annotations
 
@@ -118,20 +118,20 @@ def predict_with_tta(
     batch_size: int = 32,
     verbose: bool = True,
 ) -> Any:
-    """Predict each picture by several views of it (test-time augmentation).
+    """Predict each image by several views of it (test-time augmentation).
 
     Use it for the last few tenths of a per cent: the errors of the views differ, and their mean
     has fewer. It costs as many passes as there are views. In plain Keras one calls the
     augmentation and `predict` by hand and averages.
 
     Args:
-        model: As in `evaluate`, from pictures of shape `(batch, height, width, channels)`.
+        model: As in `evaluate`, from images of shape `(batch, height, width, channels)`.
         data: As in `evaluate`.
-        augmentation: `"flip"`: the picture and its mirror image. `"ten_crop"`: corners and middle,
+        augmentation: `"flip"`: the image and its mirror image. `"ten_crop"`: corners and middle,
             seven eighths of each side, and their mirror images. Or a Keras layer, or a list of
             them, best those that the model was trained with: `n` random views.
         n: Number of random views, >= 1.
-        beta: Weight of the picture itself against the mean of its random views, in [0, 1]; `None`
+        beta: Weight of the image itself against the mean of its random views, in [0, 1]; `None`
             counts all equally. The fixed views of `"flip"` and `"ten_crop"` always count equally.
         return_labels: Whether to return the labels too, as `predict_with_labels` does.
         multi_label: As in `evaluate`.
@@ -168,7 +168,7 @@ def predict_with_tta(
     def predict(batch: Any) -> np.ndarray:
         if not isinstance(batch, np.ndarray) or batch.ndim != 4:
             raise ValueError(
-                "Test-time augmentation needs pictures of shape (batch, height, width, channels). "
+                "Test-time augmentation needs images of shape (batch, height, width, channels). "
                 f"Received: {getattr(batch, 'shape', type(batch).__name__)}"
             )
         views = _FIXED_VIEWS[augmentation](batch) if fixed else _random_views(batch, layers, n)

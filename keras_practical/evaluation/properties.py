@@ -1,4 +1,4 @@
-"""Accuracy by what pictures are like: dark, small, turned, blurred."""
+"""Accuracy by what images are like: dark, small, turned, blurred."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class PropertyBin:
-    """The pictures that are alike in a property, and how many of them a model gets right.
+    """The images that are alike in a property, and how many of them a model gets right.
 
     Attributes:
         name: What they are like, such as `"12 to 68"`.
@@ -50,7 +50,7 @@ class PropertyBin:
 
 @dataclass(frozen=True)
 class AccuracyByProperty:
-    """A model's accuracy on pictures sorted by one property; prints as a table.
+    """A model's accuracy on images sorted by one property; prints as a table.
 
     Attributes:
         property: What they were sorted by, such as `"brightness"`.
@@ -83,11 +83,11 @@ class AccuracyByProperty:
 def accuracy_by_property(
     name: str, values: Any, right: Any, *, bins: int = 4, seed: int = 0
 ) -> AccuracyByProperty:
-    """Sort pictures by a property and measure a model's accuracy in each part.
+    """Sort images by a property and measure a model's accuracy in each part.
 
     Args:
         name: The property's name.
-        values: One number or text a picture; NaN for unknown.
+        values: One number or text an image; NaN for unknown.
         right: Whether the model is right, bool of shape `(n,)`.
         bins: Parts of about equal size that numbers are sorted into, >= 1; fewer where many are
             the same. Each text is a part of its own.
@@ -97,7 +97,7 @@ def accuracy_by_property(
         An `AccuracyByProperty`.
 
     Raises:
-        ValueError: There isn't one value for each of at least one picture.
+        ValueError: There isn't one value for each of at least one image.
 
     Example:
 
@@ -109,8 +109,8 @@ def accuracy_by_property(
     values, right = np.asarray(values), np.asarray(right, bool)
     if values.shape != right.shape or values.ndim != 1 or not len(values):
         raise ValueError(
-            f"There must be one value of {name!r} for each of at least one picture. Received: "
-            f"shape {values.shape} for {len(right)} pictures"
+            f"There must be one value of {name!r} for each of at least one image. Received: "
+            f"shape {values.shape} for {len(right)} images"
         )
     numbers = values.dtype.kind in "iuf"
     parts = _numbers(values.astype("float64"), bins) if numbers else _texts(values)

@@ -18,7 +18,7 @@ _DEVIATIONS = 10
 _MOST_NEEDED = 0.995
 _NEIGHBOURS = 20
 _BLOCK = 128
-# Of 64 pixels: a picture of 32 has half the detail.
+# Of 64 pixels: an image of 32 has half the detail.
 _FULL_DETAIL_PIXELS = 32
 
 
@@ -28,7 +28,7 @@ def aligned_similarity(
     """Return how well the details correlate where `piece`, laid onto `whole`, covers it.
 
     `window` is `(top, left, length)`: where to look for the piece first. `side` is the shorter one
-    of the smaller picture: what is finer than its pixels is left out. -1 if they can't be aligned.
+    of the smaller image: what is finer than its pixels is left out. -1 if they can't be aligned.
     """
     import cv2
 
@@ -39,7 +39,7 @@ def aligned_similarity(
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
     try:
         _, found = cv2.findTransformECC(second, first, start, cv2.MOTION_AFFINE, stop, None, 5)
-    # What can't be aligned isn't the same picture.
+    # What can't be aligned isn't the same image.
     except cv2.error:
         return -1.0
     laid = _warped(first, found)
@@ -52,8 +52,8 @@ def aligned_similarity(
     return correlation(_detail(laid, side)[covered], _detail(second, side)[covered])
 
 
-def needed_by_chance(pictures: np.ndarray, sides: Sequence[int] | np.ndarray) -> float:
-    """Return the similarity that pictures of a set need to be alike by more than chance.
+def needed_by_chance(images: np.ndarray, sides: Sequence[int] | np.ndarray) -> float:
+    """Return the similarity that images of a set need to be alike by more than chance.
 
     Photos have so much detail that any two correlate by 0 ± 0.06. Digits, scans, or photos in one
     frame do so by 0.2 or 0.6, ± 0.2. What is needed lies ten deviations above the median of random
@@ -62,15 +62,15 @@ def needed_by_chance(pictures: np.ndarray, sides: Sequence[int] | np.ndarray) ->
     The deviation is measured from the median down to the lowest quarter: of a few photos with many
     copies each, or of the frames of some videos, nearly half of all pairs may be alike.
     """
-    if len(pictures) < _FEWEST_FOR_CHANCE:
+    if len(images) < _FEWEST_FOR_CHANCE:
         return -1.0
     rng = np.random.default_rng(0)
-    first = rng.integers(0, len(pictures), _CHANCE_PAIRS)
-    other = (first + rng.integers(1, len(pictures), _CHANCE_PAIRS)) % len(pictures)
+    first = rng.integers(0, len(images), _CHANCE_PAIRS)
+    other = (first + rng.integers(1, len(images), _CHANCE_PAIRS)) % len(images)
     by_pair = []
     for pair in zip(first, other, strict=True):
         side = int(min(sides[place] for place in pair))
-        details = (_detail(pictures[place].astype("float32"), side) for place in pair)
+        details = (_detail(images[place].astype("float32"), side) for place in pair)
         by_pair.append(correlation(*details))
     low, median = np.arctanh(np.clip(np.quantile(by_pair, [0.25, 0.5]), -0.999, 0.999))
     deviation = (median - low) / 0.6745
@@ -78,22 +78,22 @@ def needed_by_chance(pictures: np.ndarray, sides: Sequence[int] | np.ndarray) ->
 
 
 def usual_distances(
-    pictures: np.ndarray, sides: Sequence[int] | np.ndarray, places: Sequence[int], *, verbose: bool
+    images: np.ndarray, sides: Sequence[int] | np.ndarray, places: Sequence[int], *, verbose: bool
 ) -> dict[int, float]:
-    """Return how far each of these places is from the pictures that look most like it.
+    """Return how far each of these places is from the images that look most like it.
 
     That is 1 less the median correlation with 20 neighbours in the set, aligned: small for the
     digit one, of which there are many.
     """
-    shapes = np.stack([_shape(picture) for picture in pictures])
+    shapes = np.stack([_shape(image) for image in images])
 
     def distance(place: int) -> float:
         nearest_first = np.argsort(-(shapes @ shapes[place]))
         neighbours = nearest_first[nearest_first != place][:_NEIGHBOURS].tolist()
-        whole = (0, 0, len(pictures[place]))
+        whole = (0, 0, len(images[place]))
         similarities = [
             aligned_similarity(
-                pictures[other], pictures[place], whole, int(min(sides[other], sides[place]))
+                images[other], images[place], whole, int(min(sides[other], sides[place]))
             )
             for other in neighbours
         ]
@@ -111,37 +111,37 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float((first * second).sum()) / scale if scale else 0.0
 
 
-def _warped(picture: np.ndarray, transform: Any) -> np.ndarray:
+def _warped(image: np.ndarray, transform: Any) -> np.ndarray:
     import cv2
 
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(picture, transform, picture.shape[::-1], flags=flags)
+    return cv2.warpAffine(image, transform, image.shape[::-1], flags=flags)
 
 
 def _equally_bright(
     first: np.ndarray, second: np.ndarray, covered: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give the darker picture the brighter one's tones: those that were cut off at white, too."""
-    tones, others = (np.sort(picture[covered]) for picture in (first, second))
+    """Give the darker image the brighter one's tones: those that were cut off at white, too."""
+    tones, others = (np.sort(image[covered]) for image in (first, second))
     if tones.mean() < others.mean():
         return np.interp(first, tones, others).astype("float32"), second
     return first, np.interp(second, others, tones).astype("float32")
 
 
-def _shape(picture: np.ndarray) -> np.ndarray:
+def _shape(image: np.ndarray) -> np.ndarray:
     """Return what is neither fine nor coarse as a vector of mean 0 and length 1."""
     import cv2
 
-    fine, coarse = (cv2.GaussianBlur(picture.astype("float32"), (0, 0), s) for s in (2, 12))
+    fine, coarse = (cv2.GaussianBlur(image.astype("float32"), (0, 0), s) for s in (2, 12))
     row = (fine - coarse)[::2, ::2].ravel()
     row -= row.mean()
     return row / max(float(np.linalg.norm(row)), 1e-6)
 
 
-def _detail(picture: np.ndarray, side: int) -> np.ndarray:
-    """Keep what is neither finer than a picture of this size can show nor coarse."""
+def _detail(image: np.ndarray, side: int) -> np.ndarray:
+    """Keep what is neither finer than an image of this size can show nor coarse."""
     import cv2
 
     finest = max(1.0, _FULL_DETAIL_PIXELS / side)
-    blurred = [cv2.GaussianBlur(picture, (0, 0), sigma) for sigma in (finest, 3 * finest)]
+    blurred = [cv2.GaussianBlur(image, (0, 0), sigma) for sigma in (finest, 3 * finest)]
     return blurred[0] - blurred[1]

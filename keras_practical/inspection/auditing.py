@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_practical.data.features import Embeddings
-from keras_practical.data.image_set import PictureFinder
+from keras_practical.data.image_set import ImageFinder
 from keras_practical.data.index import ImageIndex
 from keras_practical.data.loading import ImageData, index_of, listing_of_any
 from keras_practical.data.reading import Header
@@ -19,8 +19,8 @@ from keras_practical.data.sources import listing_of
 from keras_practical.data.splitting import Groups, divided
 from keras_practical.inspection.copies import SimilarPair, near_duplicates
 from keras_practical.inspection.findings import KINDS, AuditFindings
-from keras_practical.inspection.image_rules import class_findings, picture_findings
-from keras_practical.inspection.measures import PictureMeasures, measure_pictures
+from keras_practical.inspection.image_rules import class_findings, image_findings
+from keras_practical.inspection.measures import ImageMeasures, measure_images
 from keras_practical.inspection.set_rules import copy_findings, group_findings, shortcut_findings
 from keras_practical.utils.checks import check_between, check_count
 
@@ -40,16 +40,16 @@ def audit(
     """Look through a data set for what would spoil training or its results; change nothing.
 
     Use it once, before the first model. Plain Keras has nothing like it: its loader stops at the
-    first broken file and sees nothing else. Every picture is decoded once; 10,000 photos
+    first broken file and sees nothing else. Every image is decoded once; 10,000 photos
     of 256 pixels took 33 s of processor time.
 
-    It finds, gravest first: copies of a picture in training and validation or test (leakage: exact,
+    It finds, gravest first: copies of an image in training and validation or test (leakage: exact,
     re-encoded, resized, trimmed, brightened or mirrored ones), copies with two labels, unreadable
     and cut-off files, groups in file names (`patient_12_...`) that the split tears apart, trivial
     features (size, aspect, mean colour, border colour, file format) that tell the classes apart,
-    classes with too few pictures for the split, other copies, extensions that lie, pictures turned
+    classes with too few images for the split, other copies, extensions that lie, images turned
     by EXIF, nearly blank, very dark, very blurred, tiny, huge or very long ones, and imbalance. The
-    thresholds and what they were chosen on are in `picture_rules`, `near_duplicates` and
+    thresholds and what they were chosen on are in `image_rules`, `near_duplicates` and
     `shortcuts`.
 
     Args:
@@ -61,7 +61,7 @@ def audit(
         groups: As in `load_images`, for a folder or a CSV file: the split that is judged keeps them
             whole.
         columns: As in `load_images`, for a CSV file.
-        embeddings: What `embed` gave for these pictures (all or some of them): near copies whose
+        embeddings: What `embed` gave for these images (all or some of them): near copies whose
             pixels leave doubts are then confirmed by what a network sees. Optional.
         verbose: Whether to show progress and say in one line what was found.
 
@@ -71,7 +71,7 @@ def audit(
 
     Raises:
         ValueError: The source is wrong as a whole (no such folder, one class, ...), has no
-            pictures, or an argument is out of range. A broken picture never stops it.
+            images, or an argument is out of range. A broken image never stops it.
 
     Example:
 
@@ -88,14 +88,14 @@ def audit(
     check_count("seed", seed, minimum=0)
     started = time.perf_counter()
     index, sources = _index_of(source, validation_fraction, seed, groups, columns)
-    finder = PictureFinder(index, sources)
-    measures = measure_pictures(index, finder, verbose=verbose)
+    finder = ImageFinder(index, sources)
+    measures = measure_images(index, finder, verbose=verbose)
     index = _with_headers(index, measures)
     pairs = _near_duplicates(index, measures, embeddings, verbose)
     contents = ["" if m.problem else m.content for m in measures]
     found = (
         *copy_findings(index, contents, pairs),
-        *picture_findings(index, measures),
+        *image_findings(index, measures),
         *class_findings(index),
         *group_findings(index),
         *shortcut_findings(index, measures, seed=seed),
@@ -104,12 +104,12 @@ def audit(
     findings = AuditFindings(
         tuple(sorted(found, key=lambda finding: order.index(finding.kind))),
         index,
-        PictureFinder(index, sources),
+        ImageFinder(index, sources),
     )
     if verbose:
         kinds = ", ".join(findings.kinds) or "nothing found"
         seconds = time.perf_counter() - started
-        print(f"audit: {len(index):,} pictures in {seconds:.1f} s: {kinds}")
+        print(f"audit: {len(index):,} images in {seconds:.1f} s: {kinds}")
     return findings
 
 
@@ -131,7 +131,7 @@ def _index_of(
     if isinstance(source, ImageData):
         return source.index, list(source.sources)
     if isinstance(source, ImageIndex):
-        listing_of(source)  # Says what to do if the pictures aren't files.
+        listing_of(source)  # Says what to do if the images aren't files.
         return source, []
     if not isinstance(source, str | Path):
         raise ValueError(
@@ -148,12 +148,12 @@ def _index_of(
         download=False,
         data_dir=None,
     )
-    # A class of one picture, or of one group, is a finding and no reason to stop.
+    # A class of one image, or of one group, is a finding and no reason to stop.
     names, splits = divided(listing, fraction=fraction, seed=seed, groups=groups, strict=False)
-    return index_of(listing, splits, [Header()] * len(listing.pictures), names), []
+    return index_of(listing, splits, [Header()] * len(listing.images), names), []
 
 
-def _with_headers(index: ImageIndex, measures: Sequence[PictureMeasures]) -> ImageIndex:
+def _with_headers(index: ImageIndex, measures: Sequence[ImageMeasures]) -> ImageIndex:
     records = (
         replace(
             record,
@@ -170,7 +170,7 @@ def _with_headers(index: ImageIndex, measures: Sequence[PictureMeasures]) -> Ima
 
 def _near_duplicates(
     index: ImageIndex,
-    measures: Sequence[PictureMeasures],
+    measures: Sequence[ImageMeasures],
     embeddings: Embeddings | None,
     verbose: bool,
 ) -> tuple[SimilarPair, ...]:
@@ -182,13 +182,13 @@ def _near_duplicates(
     if embeddings is not None:
         rows = {record.name: row for row, record in enumerate(embeddings.index)}
         features = np.zeros((len(whole), embeddings.features.shape[1]), "float32")
-        for place, picture in enumerate(whole):
-            name = index.records[picture].name
+        for place, image in enumerate(whole):
+            name = index.records[image].name
             if name in rows:
                 features[place] = embeddings.features[rows[name]]
         if not features.any():
             raise ValueError(
-                "`embeddings` are of other pictures. They must come from `embed` with the data "
+                "`embeddings` are of other images. They must come from `embed` with the data "
                 f"that are audited; there is none of {index.records[whole[0]].name!r}."
             )
     pairs = near_duplicates(

@@ -1,7 +1,7 @@
 """The same photo twice: re-encoded, resized, trimmed, brighter, mirrored.
 
-Perceptual hashes of the whole picture and of nine trimmed views of it find candidates; aligning the
-two pictures and comparing their details confirms them, if any two pictures aren't as much alike.
+Perceptual hashes of the whole image and of nine trimmed views of it find candidates; aligning the
+two images and comparing their details confirms them, if any two images aren't as much alike.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _BLOCK = 128
 
 @dataclass(frozen=True, order=True, slots=True)
 class SimilarPair:
-    """Two pictures that show the very same.
+    """Two images that show the very same.
 
     Attributes:
         first: Place of one of them.
@@ -70,27 +70,27 @@ def near_duplicates(
     features: np.ndarray | None = None,
     verbose: bool = False,
 ) -> tuple[SimilarPair, ...]:
-    """Find the pictures that were made from the same one.
+    """Find the images that were made from the same one.
 
-    Use it through `audit`; by itself for pictures without classes. There is no plain-Keras
+    Use it through `audit`; by itself for images without classes. There is no plain-Keras
     equivalent. Candidates differ in at most 70 of 256 hash bits, in any of ten views, mirrored or
     not. Then an affine map aligns them, and their details (what is finer than a twentieth of the
-    picture) must correlate by 0.9: on ants_vs_bees and CIFAR-10, where this was chosen, true copies
+    image) must correlate by 0.9: on ants_vs_bees and CIFAR-10, where this was chosen, true copies
     reach 0.92 and 0.85 to 1, other candidates at most 0.36 and 0.83.
 
-    Where any two pictures are alike (digits, scans, photos in one frame), more is needed: a
+    Where any two images are alike (digits, scans, photos in one frame), more is needed: a
     correlation ten deviations above that of random pairs, 0.995 at most; or one that stands out, at
-    most a sixth as far from 1 as with the pictures that look most alike. Pictures of 3 to 11 pixels
+    most a sixth as far from 1 as with the images that look most alike. Images of 3 to 11 pixels
     can't be aligned, since their details say too little; the larger one is reduced or trimmed to
     the other's size, and they must correlate by 0.994 (0.996 slightly blurred, if of equal size).
-    This was chosen on the first half of scikit-learn's digits and on CT slices. Pictures without
+    This was chosen on the first half of scikit-learn's digits and on CT slices. Images without
     any contrast aren't compared.
 
     Args:
-        thumbnails: Grey pictures, uint8 of shape `(n, 64, 64)`, each the whole picture, stretched.
-        sizes_pixels: Height and width of each picture, shape `(n, 2)`: the details of small
-            pictures are coarser. Default: all are large enough (32 and more).
-        features: What a network sees in each picture (`embed(...).features`), shape `(n, size)`.
+        thumbnails: Grey images, uint8 of shape `(n, 64, 64)`, each the whole image, stretched.
+        sizes_pixels: Height and width of each image, shape `(n, 2)`: the details of small
+            images are coarser. Default: all are large enough (32 and more).
+        features: What a network sees in each image (`embed(...).features`), shape `(n, size)`.
             Pairs whose features are alike (cosine >= 0.85, which on ants_vs_bees no two photos
             reach, but half of the copies that lack 15 to 30 % of each side) are candidates too,
             whatever their hashes, and are confirmed if their details correlate by 0.8. Optional.
@@ -128,7 +128,7 @@ def near_duplicates(
             f"Received: {len(sizes)} sizes, {None if features is None else len(features)} features"
         )
     sides = sizes.min(1)
-    told_apart = np.array([picture.std() >= _LOWEST_SPREAD for picture in pixels], bool)
+    told_apart = np.array([image.std() >= _LOWEST_SPREAD for image in pixels], bool)
     seen, large = np.flatnonzero(told_apart), np.flatnonzero(told_apart & (sides >= _TINY_PIXELS))
     pairs = [
         _pair(seen[first], seen[other], similarity, mirrored)
@@ -147,12 +147,12 @@ def near_duplicates(
 
 
 def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """Return each picture's pHash: which of its 16 x 16 lowest frequencies are above their median.
+    """Return each image's pHash: which of its 16 x 16 lowest frequencies are above their median.
 
-    The bits of ImageHash's `phash(..., hash_size=16)`, for all pictures in two matrix products.
+    The bits of ImageHash's `phash(..., hash_size=16)`, for all images in two matrix products.
 
     Args:
-        thumbnails: Grey pictures of shape `(n, 64, 64)`.
+        thumbnails: Grey images of shape `(n, 64, 64)`.
 
     Returns:
         bool array of shape `(n, 16, 16)`.
@@ -192,7 +192,7 @@ def _large_pairs(
         return _pair(whole, piece, similarity, bool(mirrored))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pairs = track(pool.map(confirmed, found), "Comparing pictures", len(found), show=verbose)
+        pairs = track(pool.map(confirmed, found), "Comparing images", len(found), show=verbose)
         kept = [pair for pair in pairs if pair is not None]
     by_chance = needed_by_chance(pixels, sides)
     doubtful = [pair for pair in kept if pair.similarity < by_chance]
@@ -300,12 +300,12 @@ def _by_features(features: np.ndarray) -> np.ndarray:
 
 
 def _nearest(rows: np.ndarray) -> np.ndarray:
-    """Keep the nearest view of each pair, and so many pairs a picture at most."""
+    """Keep the nearest view of each pair, and so many pairs an image at most."""
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     pairs = np.sort(rows[:, 1:3], axis=1)
     _, first = np.unique(pairs, axis=0, return_index=True)
     rows = rows[np.sort(first)]
-    by_picture = rows[np.argsort(rows[:, 1], kind="stable")]
-    _, starts, counts = np.unique(by_picture[:, 1], return_index=True, return_counts=True)
-    rank = np.arange(len(by_picture)) - np.repeat(starts, counts)
-    return by_picture[rank < _MOST_CANDIDATES]
+    by_image = rows[np.argsort(rows[:, 1], kind="stable")]
+    _, starts, counts = np.unique(by_image[:, 1], return_index=True, return_counts=True)
+    rank = np.arange(len(by_image)) - np.repeat(starts, counts)
+    return by_image[rank < _MOST_CANDIDATES]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_practical.data.decisions import ReviewItem, apply_decisions, write_decisions
-from keras_practical.data.image_set import PictureFinder
+from keras_practical.data.image_set import ImageFinder
 from keras_practical.data.index import ImageIndex
 from keras_practical.data.plots import contact_sheet
 from keras_practical.utils.checks import check_choice, check_count
@@ -47,10 +47,10 @@ _CONTACT_PIXELS = 160
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One picture, or several that belong to one another, with what is wrong.
+    """One image, or several that belong to one another, with what is wrong.
 
     Attributes:
-        names: The pictures' names in the index; none where a whole class or data set is meant.
+        names: The images' names in the index; none where a whole class or data set is meant.
         evidence: What was seen.
         drop: The names that `drop` leaves out: for copies, all but one.
 
@@ -74,11 +74,11 @@ class Finding:
         severity: `"error"` (results will be wrong), `"warning"` (they may be) or `"note"`.
         evidence: What was seen, in a sentence.
         advice: What to do about it.
-        cases: The pictures or sets of pictures concerned.
+        cases: The images or sets of images concerned.
 
     Example:
 
-    >>> finding = Finding("tiny", "note", "1 picture ...", "Look.", (Case(("a.jpg",), "8 x 8"),))
+    >>> finding = Finding("tiny", "note", "1 image ...", "Look.", (Case(("a.jpg",), "8 x 8"),))
     >>> finding.files
     ('a.jpg',)
     """
@@ -91,7 +91,7 @@ class Finding:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The pictures concerned, each once."""
+        """The images concerned, each once."""
         return tuple(dict.fromkeys(name for case in self.cases for name in case.names))
 
     def __str__(self) -> str:
@@ -104,8 +104,8 @@ class AuditFindings:
 
     Attributes:
         findings: One `Finding` a kind of fault that was found.
-        index: Every picture that was looked at, with its size and its problem, if it has one.
-        pictures: Fetches the pixels of a picture by its name.
+        index: Every image that was looked at, with its size and its problem, if it has one.
+        images: Fetches the pixels of an image by its name.
 
     Raises:
         ValueError: From the methods, if a kind of finding is unknown or wasn't found.
@@ -116,14 +116,14 @@ class AuditFindings:
     >>> index = ImageIndex((ImageRecord("a.jpg", 0), ImageRecord("b.jpg", 0)), ("cats", "dogs"))
     >>> case = Case(("a.jpg", "b.jpg"), "the same file", drop=("b.jpg",))
     >>> copies = Finding("exact duplicate", "warning", "1 set", "Drop the copies.", (case,))
-    >>> findings = AuditFindings((copies,), index, PictureFinder(index))
+    >>> findings = AuditFindings((copies,), index, ImageFinder(index))
     >>> [record.name for record in findings.drop("exact duplicate")]
     ['a.jpg']
     """
 
     findings: tuple[Finding, ...]
     index: ImageIndex
-    pictures: PictureFinder
+    images: ImageFinder
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -146,7 +146,7 @@ class AuditFindings:
         counts = {s: len(self.index.split(s)) for s in ("train", "validation", "test")}
         parts = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
         head = (
-            f"audit: {len(self.index):,} pictures in {len(self.index.class_names)} classes "
+            f"audit: {len(self.index):,} images in {len(self.index.class_names)} classes "
             f"({parts or 'none usable'})"
         )
         if not self.findings:
@@ -159,22 +159,22 @@ class AuditFindings:
         return tuple(finding.kind for finding in self.findings)
 
     def drop(self, *kinds: str) -> ImageIndex:
-        """Return the index without the pictures that `kinds` of findings say to leave out.
+        """Return the index without the images that `kinds` of findings say to leave out.
 
         No file is touched; give the index to `load_images` or to `with_index` of what it returned.
         Of each set of copies one is kept: of those across the splits (leakage) the validation or
-        test picture, so that results stay comparable. Of a photo with two labels none is, since
+        test image, so that results stay comparable. Of a photo with two labels none is, since
         nobody knows which label is right.
 
         Args:
             kinds: Such as `"leakage"`; a kind of which nothing was found changes nothing. Default:
-                `DROPPED_BY_DEFAULT`, all unreadable pictures and copies.
+                `DROPPED_BY_DEFAULT`, all unreadable images and copies.
 
         Returns:
             The index without them.
 
         Raises:
-            ValueError: A kind is unknown, or it's nothing that leaving out pictures would mend.
+            ValueError: A kind is unknown, or it's nothing that leaving out images would mend.
         """
         dropped: set[str] = set()
         for kind in kinds or DROPPED_BY_DEFAULT:
@@ -183,7 +183,7 @@ class AuditFindings:
                 drops = {name for case in self[kind].cases for name in case.drop}
                 if not drops:
                     raise ValueError(
-                        f"{kind!r} can't be mended by dropping pictures. {self[kind].advice}"
+                        f"{kind!r} can't be mended by dropping images. {self[kind].advice}"
                     )
                 dropped |= drops
         return self.index.without(dropped)
@@ -200,7 +200,7 @@ class AuditFindings:
         return apply_decisions(self.index, decisions)
 
     def review_items(self) -> tuple[ReviewItem, ...]:
-        """Return what a person should look at: one item a picture and finding."""
+        """Return what a person should look at: one item an image and finding."""
         records = {record.name: record for record in self.index}
         return tuple(
             ReviewItem(
@@ -217,46 +217,46 @@ class AuditFindings:
         )
 
     def plot(self, kind: str, *, n: int = 18, columns: int = 6, ax: Axes | None = None) -> Axes:
-        """Draw a contact sheet of a finding's pictures, those of a set next to one another.
+        """Draw a contact sheet of a finding's images, those of a set next to one another.
 
         Args:
             kind: The kind of finding, such as `"leakage"`.
-            n: Pictures at most, >= 1.
-            columns: Pictures in a row, >= 1.
+            n: Images at most, >= 1.
+            columns: Images in a row, >= 1.
             ax: Where to draw. Default: a new figure.
 
         Returns:
             The axes.
 
         Raises:
-            ValueError: Nothing of this kind was found, or it concerns no single pictures.
+            ValueError: Nothing of this kind was found, or it concerns no single images.
         """
         check_count("n", n)
         finding = self[kind]
         cases = enumerate(finding.cases, start=1)
         shown = [(number, name) for number, case in cases for name in case.names]
         if not shown:
-            raise ValueError(f"{kind!r} concerns no single pictures: {finding.evidence}")
+            raise ValueError(f"{kind!r} concerns no single images: {finding.evidence}")
         records = {record.name: record for record in self.index}
         sets = any(len(case.names) > 1 for case in finding.cases)
         images, titles = [], []
         for number, name in shown[:n]:
-            images.append(self.pictures(name, image_size=_CONTACT_PIXELS))
+            images.append(self.images(name, image_size=_CONTACT_PIXELS))
             label = _shortened(self.index.class_names[records[name].label])
             head = f"{number}: " if sets else ""
             titles.append(f"{head}{_shortened(Path(name).name)}\n{label}\n{records[name].split}")
         ax = contact_sheet(images, titles, image_size=_CONTACT_PIXELS, columns=columns, ax=ax)
         more = f", {n} of them shown" if len(shown) > n else ""
-        # In two lines, since a sheet of one picture is narrow.
-        ax.set_title(f"{kind}\n{_counted(len(finding.files), 'picture')}{more}", fontsize=10)
+        # In two lines, since a sheet of one image is narrow.
+        ax.set_title(f"{kind}\n{_counted(len(finding.files), 'image')}{more}", fontsize=10)
         return ax
 
     def to_csv(self, file: str | Path) -> Path:
         """Write a table that a person fills in, for `apply`; a file of this name is replaced.
 
-        One line a picture and finding. Its columns are `name`, `decision` (empty: write keep,
+        One line an image and finding. Its columns are `name`, `decision` (empty: write keep,
         relabel or delete), `label` (the new class, for relabel), `given` (the label it has),
-        `split`, `kind`, `severity`, `case` (the pictures of a set share the number), `drop` (yes
+        `split`, `kind`, `severity`, `case` (the images of a set share the number), `drop` (yes
         for what `drop` leaves out), `evidence` and `advice`.
 
         Args:
@@ -285,7 +285,7 @@ class AuditFindings:
         return write_decisions(file, rows, more=_COLUMNS)
 
     def to_json(self, file: str | Path) -> Path:
-        """Write the findings with their cases, also those that concern no single pictures.
+        """Write the findings with their cases, also those that concern no single images.
 
         Args:
             file: Where to; a file of this name is replaced.
@@ -295,7 +295,7 @@ class AuditFindings:
         """
         path = Path(file)
         found = {
-            "pictures": len(self.index),
+            "images": len(self.index),
             "class_names": self.index.class_names,
             "findings": [asdict(finding) for finding in self.findings],
         }
@@ -308,5 +308,5 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _shortened(name: str) -> str:
-    """Return a name that fits below a small picture."""
+    """Return a name that fits below a small image."""
     return name if len(name) <= 18 else f"{name[:7]}…{name[-10:]}"

@@ -1,4 +1,4 @@
-"""What is wrong with a picture by itself, or with the classes as a whole."""
+"""What is wrong with an image by itself, or with the classes as a whole."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from keras_practical.data.index import SPLITS, ImageIndex
 from keras_practical.inspection.findings import KINDS, Case, Finding
-from keras_practical.inspection.measures import PictureMeasures, lying_extension
+from keras_practical.inspection.measures import ImageMeasures, lying_extension
 from keras_practical.utils.intervals import wilson_interval
 
-__all__ = ["class_findings", "picture_findings"]
+__all__ = ["class_findings", "image_findings"]
 
 # Chosen on ants_vs_bees and the lung scans: nothing in them is flatter than 18, darker than 107,
 # or, unless it's blurred by a hundredth of its longer side, more blurred than 0.53.
@@ -27,15 +27,15 @@ _ASPECT_FACTOR = 3.0
 _IMBALANCE = 3.0
 _FEWEST = 10
 
-_Test = Callable[[str, PictureMeasures], str | None]
+_Test = Callable[[str, ImageMeasures], str | None]
 
 
-def picture_findings(index: ImageIndex, measures: Sequence[PictureMeasures]) -> tuple[Finding, ...]:
-    """Find the pictures that are unreadable or strange by themselves.
+def image_findings(index: ImageIndex, measures: Sequence[ImageMeasures]) -> tuple[Finding, ...]:
+    """Find the images that are unreadable or strange by themselves.
 
     Args:
-        index: The pictures.
-        measures: What `measure_pictures` says of each.
+        index: The images.
+        measures: What `measure_images` says of each.
 
     Returns:
         One finding a kind of fault.
@@ -44,8 +44,8 @@ def picture_findings(index: ImageIndex, measures: Sequence[PictureMeasures]) -> 
 
     >>> from keras_practical.data.index import ImageRecord
     >>> index = ImageIndex((ImageRecord("a.jpg", 0),), ("x", "y"))
-    >>> print(picture_findings(index, [PictureMeasures(problem="the file is empty")])[0].evidence)
-    1 picture can't be read: the file is empty
+    >>> print(image_findings(index, [ImageMeasures(problem="the file is empty")])[0].evidence)
+    1 image can't be read: the file is empty
     """
     whole = [measure for measure in measures if measure.problem is None]
     broken = tuple(
@@ -60,7 +60,7 @@ def picture_findings(index: ImageIndex, measures: Sequence[PictureMeasures]) -> 
         found.append(
             _finding(
                 "unreadable",
-                f"{_pictures(len(broken))} can't be read: {reasons[0][0]}{more}",
+                f"{_images(len(broken))} can't be read: {reasons[0][0]}{more}",
                 "Repair or replace them; `load_images` leaves them out, plain Keras stops at them.",
                 broken,
             )
@@ -74,13 +74,11 @@ def picture_findings(index: ImageIndex, measures: Sequence[PictureMeasures]) -> 
             if text:
                 cases.append(Case((record.name,), text, (record.name,)))
         if cases:
-            found.append(
-                _finding(kind, f"{_pictures(len(cases))} {evidence}", advice, tuple(cases))
-            )
+            found.append(_finding(kind, f"{_images(len(cases))} {evidence}", advice, tuple(cases)))
     return tuple(found)
 
 
-def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, str]]:
+def _tests(whole: Sequence[ImageMeasures]) -> Iterator[tuple[str, _Test, str, str]]:
     """Yield `(kind, test, evidence, advice)`; a test gives the evidence, or `None`."""
     usual_side = float(np.median([min(m.width, m.height) for m in whole]))
     usual_aspect = float(np.median([m.width / m.height for m in whole]))
@@ -114,13 +112,13 @@ def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, 
             else None
         ),
         f"nearly black (98 % of the pixels below {_DARK_HIGHLIGHT:g} of 255)",
-        "Keep them if the model will meet such pictures; drop those where even you see nothing.",
+        "Keep them if the model will meet such images; drop those where even you see nothing.",
     )
     yield (
         "very blurred",
         lambda _, m: f"blur {m.blur:.2f} (sharp 0, blurred 1)" if m.blur > _BLURRED else None,
         f"blurred (above {_BLURRED:g} of 1, at 256 pixels)",
-        "Keep them if the model will meet such pictures; drop those that don't show their class.",
+        "Keep them if the model will meet such images; drop those that don't show their class.",
     )
     yield (
         "tiny",
@@ -152,12 +150,12 @@ def _tests(whole: Sequence[PictureMeasures]) -> Iterator[tuple[str, _Test, str, 
     )
 
 
-def _lie(name: str, measure: PictureMeasures) -> str | None:
+def _lie(name: str, measure: ImageMeasures) -> str | None:
     promised = lying_extension(name, measure.file_format)
     return promised and f"named as {promised}, but it's {measure.file_format}"
 
 
-def _is_blank(measure: PictureMeasures) -> bool:
+def _is_blank(measure: ImageMeasures) -> bool:
     # In the dark, contrasts are small too.
     dark = measure.highlight < _DARK_HIGHLIGHT
     return measure.spread < (_BLACK_SPREAD if dark else _BLANK_SPREAD)
@@ -167,7 +165,7 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
     """Find classes that are too small, by themselves or beside the others.
 
     Args:
-        index: The pictures, unreadable ones marked with their `problem`.
+        index: The images, unreadable ones marked with their `problem`.
 
     Returns:
         One finding a kind of fault.
@@ -185,7 +183,7 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
     for split in splits:
         for name, count in index.counts(split).items():
             if count < _FEWEST:
-                text = f"{name} has {_pictures(count)} for {split}"
+                text = f"{name} has {_images(count)} for {split}"
                 if split != "train" and count:
                     low = wilson_interval(count, count)[0]
                     text += f": were all recognized, it might still be {100 * low:.0f} % only"
@@ -196,20 +194,20 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
             _finding(
                 "too few",
                 f"{cases[0].evidence}{more}",
-                "Add pictures; with few of them use `cross_validate`, which judges them all.",
+                "Add images; with few of them use `cross_validate`, which judges them all.",
                 tuple(cases),
             )
         )
     counts = index.counts("train")
     most, fewest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[most] > _IMBALANCE * counts[fewest]:
-        text = f"{counts[most]:,} training pictures of {most}, {counts[fewest]:,} of {fewest}"
+        text = f"{counts[most]:,} training images of {most}, {counts[fewest]:,} of {fewest}"
         found.append(
             _finding(
                 "imbalance",
                 text,
                 "Judge by macro-F1 and each class's recall (`evaluate`), not by accuracy; add "
-                f"pictures of {fewest}, or pass `class_weight` to `fit`.",
+                f"images of {fewest}, or pass `class_weight` to `fit`.",
                 (Case((), text),),
             )
         )
@@ -220,5 +218,5 @@ def _finding(kind: str, evidence: str, advice: str, cases: tuple[Case, ...]) -> 
     return Finding(kind, KINDS[kind], evidence, advice, cases)
 
 
-def _pictures(count: int) -> str:
-    return f"{count:,} picture{'' if count == 1 else 's'}"
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""What one look at each picture tells: whether it's whole, upright, bright, sharp."""
+"""What one look at each image tells: whether it's whole, upright, bright, sharp."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from keras_practical.data.reading import Header, decode, inspect
 from keras_practical.inspection.copies import THUMBNAIL_PIXELS
 from keras_practical.utils.progress import track
 
-__all__ = ["PictureMeasures", "lying_extension", "measure_picture", "measure_pictures"]
+__all__ = ["ImageMeasures", "lying_extension", "measure_image", "measure_images"]
 
 # Brightness, colour and blur are measured with the longer side at most so long: as sharp as
-# networks see a picture, and no memory grows with its size.
+# networks see an image, and no memory grows with its size.
 _LONGEST_PIXELS = 256
 _BORDER_PART = 0.04
 _CHUNK = 4
@@ -29,8 +29,8 @@ _ALIASES = {"MPO": "JPEG", "DIB": "BMP", "APNG": "PNG"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureMeasures:
-    """What was measured of one picture; all zero if it can't be read.
+class ImageMeasures:
+    """What was measured of one image; all zero if it can't be read.
 
     Attributes:
         problem: Why it can't be read; `None` if it can.
@@ -42,14 +42,14 @@ class PictureMeasures:
         brightness: Mean grey value in [0, 255].
         highlight: Grey value in [0, 255] that 2 % of the pixels exceed.
         spread: Standard deviation of the grey values.
-        blur: From 0 (sharp) to 1; NaN for pictures too small or too flat to tell.
+        blur: From 0 (sharp) to 1; NaN for images too small or too flat to tell.
         color: Mean red, green and blue, in [0, 255].
         border_color: The same of the outermost 4 %.
         thumbnail: Grey, uint8 of shape `(64, 64)`, stretched.
 
     Example:
 
-    >>> PictureMeasures(problem="the file is empty").width
+    >>> ImageMeasures(problem="the file is empty").width
     0
     """
 
@@ -68,55 +68,55 @@ class PictureMeasures:
     thumbnail: np.ndarray | None = None
 
 
-def measure_pictures(
+def measure_images(
     index: ImageIndex, fetch: Callable[[str], np.ndarray | None], *, verbose: bool = True
-) -> tuple[PictureMeasures, ...]:
-    """Measure every picture of an index, each decoded once, on all cores.
+) -> tuple[ImageMeasures, ...]:
+    """Measure every image of an index, each decoded once, on all cores.
 
     Args:
-        index: The pictures; names that are files are read, bytes and all.
-        fetch: Returns the pixels of a picture that isn't a file, by its name; `None` if it can't be
-            read. Such as a `PictureFinder`.
+        index: The images; names that are files are read, bytes and all.
+        fetch: Returns the pixels of an image that isn't a file, by its name; `None` if it can't be
+            read. Such as an `ImageFinder`.
         verbose: Whether to show a progress bar.
 
     Returns:
-        The measures, in the index's order. About 5 kB a picture are kept.
+        The measures, in the index's order. About 5 kB an image are kept.
 
     Example:
 
     >>> grey = np.full((20, 30), 100, "uint8")
     >>> records = (ImageRecord("images[0]", 0),)
-    >>> measure_pictures(ImageIndex(records, ("x", "y")), lambda name: grey)[0].brightness
+    >>> measure_images(ImageIndex(records, ("x", "y")), lambda name: grey)[0].brightness
     100.0
     """
 
-    def measure(record: ImageRecord) -> PictureMeasures:
+    def measure(record: ImageRecord) -> ImageMeasures:
         if not Path(record.name).is_file():
             pixels = fetch(record.name)
             if pixels is None:
-                return PictureMeasures(problem=record.problem or "there is no such file")
-            return measure_picture(pixels)
+                return ImageMeasures(problem=record.problem or "there is no such file")
+            return measure_image(pixels)
         try:
             data = Path(record.name).read_bytes()
         # Gone or locked since the folder was listed: one photo must not stop a run.
         except OSError as error:
-            return PictureMeasures(problem=str(error))
-        return measure_picture(data, name=record.name)
+            return ImageMeasures(problem=str(error))
+        return measure_image(data, name=record.name)
 
-    def work(start: int) -> list[PictureMeasures]:
+    def work(start: int) -> list[ImageMeasures]:
         return [measure(record) for record in index.records[start : start + _CHUNK]]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         starts = range(0, len(index), _CHUNK)
         found = (each for part in pool.map(work, starts) for each in part)
-        return tuple(track(found, "Looking at pictures", len(index), show=verbose))
+        return tuple(track(found, "Looking at images", len(index), show=verbose))
 
 
-def measure_picture(picture: bytes | np.ndarray, *, name: str = "") -> PictureMeasures:
-    """Measure one picture.
+def measure_image(image: bytes | np.ndarray, *, name: str = "") -> ImageMeasures:
+    """Measure one image.
 
     Args:
-        picture: A file's bytes, or an array as `read_image` takes it.
+        image: A file's bytes, or an array as `read_image` takes it.
         name: The file's name, for the reason why it can't be read.
 
     Returns:
@@ -124,30 +124,30 @@ def measure_picture(picture: bytes | np.ndarray, *, name: str = "") -> PictureMe
 
     Example:
 
-    >>> measure_picture(b"").problem
+    >>> measure_image(b"").problem
     'the file is empty'
 
     Reference:
         Blur: Crété-Roffet, Dolmiere, Ladret & Nicolas, *The Blur Effect* (2007).
     """
-    if isinstance(picture, bytes):
-        file_format, raw = _file_format(picture), picture
+    if isinstance(image, bytes):
+        file_format, raw = _file_format(image), image
     else:
-        file_format, raw = "", repr(picture.shape).encode() + picture.tobytes()
+        file_format, raw = "", repr(image.shape).encode() + image.tobytes()
     content = hashlib.sha256(raw).hexdigest()
-    pixels, header = decode(picture, _size(inspect(picture)), "stretch", "rgb", "file")
+    pixels, header = decode(image, _size(inspect(image)), "stretch", "rgb", "file")
     if pixels is None:
         problem = header.problem or "it can't be decoded"
         if "HEIC" not in problem and name.lower().endswith((".heic", ".heif")):
             # `decode` sees bytes only, and this is the one format whose name says what to do.
             problem = decode(Path(name), None, "crop", "rgb", "file")[1].problem or problem
-        return PictureMeasures(problem=problem, file_format=file_format, content=content)
+        return ImageMeasures(problem=problem, file_format=file_format, content=content)
     import cv2
 
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     side = (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)
     shrinks = min(grey.shape) > THUMBNAIL_PIXELS
-    return PictureMeasures(
+    return ImageMeasures(
         width=header.width,
         height=header.height,
         orientation=header.orientation,
@@ -191,7 +191,7 @@ def lying_extension(name: str, file_format: str) -> str | None:
 
 
 def _size(header: Header) -> tuple[int, int]:
-    """Return the `(height, width)` to measure a picture at."""
+    """Return the `(height, width)` to measure an image at."""
     if header.problem or not header.width or not header.height:
         return _LONGEST_PIXELS, _LONGEST_PIXELS
     factor = min(1.0, _LONGEST_PIXELS / max(header.width, header.height))

@@ -1,4 +1,4 @@
-"""What file names say of pictures that belong together, such as `patient_12_slice_3.png`."""
+"""What file names say of images that belong together, such as `patient_12_slice_3.png`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["NameGroups", "groups_in_names"]
 # What divides a name, from the surest sign to the vaguest.
 _DIVIDERS = (r"[\s_\-%~()\[\]+,;=@]+", r"[\s_\-%~()\[\]+,;=@.]+", r"(?<=\d)(?=\D)|(?<=\D)(?=\d)")
 _DEEPEST = 5
-# So much of a data set may belong to one patient. A prefix that more pictures share (`IMG`, `cat`)
+# So much of a data set may belong to one patient. A prefix that more images share (`IMG`, `cat`)
 # says what they are.
 _LARGEST_PART = 0.1
 _LEAST_COVERED = 0.2
@@ -23,10 +23,10 @@ _GROUPS_A_CLASS = 3
 
 @dataclass(frozen=True, slots=True)
 class NameGroups:
-    """Which pictures seem to belong together.
+    """Which images seem to belong together.
 
     Attributes:
-        groups: One a picture: what its file's name begins with or, where nothing shares that, the
+        groups: One an image: what its file's name begins with or, where nothing shares that, the
             whole name.
         example: A file's name without extension and, in brackets, the part that was taken.
 
@@ -46,7 +46,7 @@ def groups_in_names(names: Sequence[str], labels: Sequence[int]) -> NameGroups |
     Use it before splitting data that nobody documented; if it's right, give the groups to
     `load_images(groups=...)`. A group is what several names begin with, up to a divider: the
     shortest beginning for which there are many groups (three a class and more), none of which has
-    a tenth of all pictures, and which puts a fifth of the pictures beside others. Running numbers
+    a tenth of all images, and which puts a fifth of the images beside others. Running numbers
     behind a class's or a camera's name give no groups.
 
     Args:
@@ -99,7 +99,7 @@ def _beginning(stem: str, divider: str, depth: int) -> str:
 
 
 def _plausible(grouped: Sequence[str], labels: Sequence[int]) -> bool:
-    """Say whether the pictures that share a beginning, one entry each, look like groups."""
+    """Say whether the images that share a beginning, one entry each, look like groups."""
     counts = Counter(grouped)
     if not counts or len(counts) < _GROUPS_A_CLASS * len(set(labels)):
         return False

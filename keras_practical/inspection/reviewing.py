@@ -1,4 +1,4 @@
-"""The page on which a person decides about pictures: one HTML file that needs nothing else."""
+"""The page on which a person decides about images: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Reviewable(Protocol):
 
     @property
     def index(self) -> ImageIndex:
-        """The pictures."""
+        """The images."""
 
     @property
-    def pictures(self) -> Callable[..., np.ndarray | None]:
-        """Fetches a picture by its name, as `PictureFinder` does."""
+    def images(self) -> Callable[..., np.ndarray | None]:
+        """Fetches an image by its name, as `ImageFinder` does."""
 
     def review_items(self) -> tuple[ReviewItem, ...]:
         """Return what a person should look at, the most urgent first."""
@@ -55,7 +55,7 @@ def review(
     result: Reviewable | Sequence[Reviewable],
     path: str | Path = "review.html",
     *,
-    title: str = "Pictures to review",
+    title: str = "Images to review",
     thumbnail_pixels: int = 256,
     limit: int | None = 500,
     verbose: bool = True,
@@ -69,12 +69,12 @@ def review(
 
     Args:
         result: What `label_errors`, `audit` or `interpret` returned, or several of them of the same
-            data; a picture that several have found is shown once, with all that was found.
+            data; an image that several have found is shown once, with all that was found.
         path: The HTML file; one that is there is replaced once the new one is complete.
         title: The page's heading.
-        thumbnail_pixels: The longer side of the pictures in the page, >= 16; smaller pictures stay
+        thumbnail_pixels: The longer side of the images in the page, >= 16; smaller images stay
             as they are.
-        limit: The first so many pictures are shown, >= 1; `None` for all. Each takes about 10 kB.
+        limit: The first so many images are shown, >= 1; `None` for all. Each takes about 10 kB.
         verbose: Whether to show a progress bar and say what was written.
 
     Returns:
@@ -117,9 +117,9 @@ def review(
 
     def thumbnail(name: str) -> str | None:
         size = _fitted(*sizes.get(name, (0, 0)), thumbnail_pixels)
-        found = (result.pictures(name, image_size=size) for result in results)
-        picture = next((picture for picture in found if picture is not None), None)
-        return None if picture is None else _data_uri(picture, thumbnail_pixels)
+        found = (result.images(name, image_size=size) for result in results)
+        image = next((image for image in found if image is not None), None)
+        return None if image is None else _data_uri(image, thumbnail_pixels)
 
     # Decoders release Python's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -130,7 +130,7 @@ def review(
     _write(target, _rendered(cards, thumbnails, results[0].index.class_names, title, left_out))
     if verbose:
         print(
-            f"review: {len(cards):,} pictures to decide on in {target} "
+            f"review: {len(cards):,} images to decide on in {target} "
             f"({target.stat().st_size / 1e6:.1f} MB); open it in a browser"
             + f"; {left_out:,} more are left out (limit={limit})"
             * bool(left_out)
@@ -140,7 +140,7 @@ def review(
 
 @dataclass
 class _Card:
-    """A picture with everything that was found about it."""
+    """An image with everything that was found about it."""
 
     name: str
     label: str
@@ -164,7 +164,7 @@ class _Card:
 def _checked(result: Reviewable | Sequence[Reviewable]) -> list[Reviewable]:
     results: list[Any] = list(result) if isinstance(result, list | tuple) else [result]
     for one in results:
-        if not all(hasattr(one, name) for name in ("index", "pictures", "review_items")):
+        if not all(hasattr(one, name) for name in ("index", "images", "review_items")):
             raise ValueError(
                 "`result` must be what `label_errors`, `audit` or `interpret` returned, or a list "
                 f"of those. Received: {type(one).__name__}"
@@ -181,7 +181,7 @@ def _checked(result: Reviewable | Sequence[Reviewable]) -> list[Reviewable]:
 
 
 def _cards(results: Sequence[Reviewable]) -> list[_Card]:
-    """Return one card a picture: two decisions on one would contradict each other."""
+    """Return one card an image: two decisions on one would contradict each other."""
     cards: dict[str, _Card] = {}
     for item in (item for result in results for item in result.review_items()):
         card = cards.setdefault(item.name, _Card(item.name, item.label, item.split))
@@ -190,17 +190,17 @@ def _cards(results: Sequence[Reviewable]) -> list[_Card]:
 
 
 def _fitted(height: int, width: int, pixels: int) -> ImageSize | None:
-    """Return the size of a thumbnail without borders; `None` if the picture is to stay as it is."""
+    """Return the size of a thumbnail without borders; `None` if the image is to stay as it is."""
     longer = max(height, width)
     if longer <= pixels:
         return None
     return max(1, round(height * pixels / longer)), max(1, round(width * pixels / longer))
 
 
-def _data_uri(picture: np.ndarray, pixels: int) -> str:
+def _data_uri(values: np.ndarray, pixels: int) -> str:
     from PIL import Image
 
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    image = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
     image.thumbnail((pixels, pixels))
     stream = io.BytesIO()
     # What is tiny has few bytes to save and every pixel to lose.
@@ -223,8 +223,8 @@ def _rendered(
     folder = _common_folder(list(thumbnails))
 
     def shown(name: str) -> dict[str, Any]:
-        picture = None if thumbnails[name] is None else numbers[name]
-        return {"name": name, "shown": name.removeprefix(folder), "picture": picture}
+        image = None if thumbnails[name] is None else numbers[name]
+        return {"name": name, "shown": name.removeprefix(folder), "image": image}
 
     rows = [
         shown(card.name)
@@ -246,7 +246,7 @@ def _rendered(
         cards=rows,
         data={
             "items": items,
-            "pictures": list(thumbnails.values()),
+            "images": list(thumbnails.values()),
             "key": f"keras_practical.inspection.reviewing.{key}",
             "file_name": _FILE_NAME,
         },
@@ -255,7 +255,7 @@ def _rendered(
         kinds=_counted(kind for item in items for kind in set(item["findings"])),
         labels=_counted(card.label for card in cards),
         left_out=left_out,
-        # Only this very script and style, and only pictures that are in the file.
+        # Only this very script and style, and only images that are in the file.
         policy="default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src {_hashed(style)}; script-src {_hashed(script)}",
         script=Markup(script),
@@ -273,7 +273,7 @@ def _hashed(text: str) -> str:
 
 
 def _common_folder(names: Sequence[str]) -> str:
-    """Return what the paths of all pictures begin with, up to a slash."""
+    """Return what the paths of all images begin with, up to a slash."""
     # Whatever the first and the last by the alphabet share, all share.
     ends = zip(min(names, default=""), max(names, default=""), strict=False)
     common = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], ends))

@@ -1,4 +1,4 @@
-"""What is wrong between pictures: copies, groups on both sides of the split, shortcuts."""
+"""What is wrong between images: copies, groups on both sides of the split, shortcuts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.inspection.copies import SimilarPair
 from keras_practical.inspection.findings import KINDS, Case, Finding
-from keras_practical.inspection.measures import PictureMeasures
+from keras_practical.inspection.measures import ImageMeasures
 from keras_practical.inspection.name_groups import groups_in_names
 from keras_practical.inspection.shortcuts import Shortcut, find_shortcuts
 
@@ -21,7 +21,7 @@ _KEPT_FIRST = ("test", "validation", "train")
 _COPY_ADVICE = {
     "leakage": (
         'Drop the training copies (`load_images(findings.drop("leakage"))`): a model is judged too '
-        "well by pictures that it was trained on."
+        "well by images that it was trained on."
     ),
     "two labels": "Look at them; correct the label or drop them: one of the labels is wrong.",
     "exact duplicate": "Drop all but one: they count twice, and a new split may tear them apart.",
@@ -38,10 +38,10 @@ _COPY_EVIDENCE = {
 def copy_findings(
     index: ImageIndex, contents: Sequence[str], pairs: Sequence[SimilarPair]
 ) -> tuple[Finding, ...]:
-    """Sort copies of pictures by the harm they do.
+    """Sort copies of images by the harm they do.
 
     Args:
-        index: The pictures.
+        index: The images.
         contents: A hash of each file's bytes; empty for what can't be read.
         pairs: What `near_duplicates` found, by places in the index.
 
@@ -84,7 +84,7 @@ def copy_findings(
         Finding(
             kind,
             KINDS[kind],
-            f"{sum(len(case.names) for case in found):,} pictures in {len(found):,} "
+            f"{sum(len(case.names) for case in found):,} images in {len(found):,} "
             f"set{'' if len(found) == 1 else 's'} {_COPY_EVIDENCE[kind]}",
             _COPY_ADVICE[kind],
             tuple(found),
@@ -97,7 +97,7 @@ def group_findings(index: ImageIndex) -> tuple[Finding, ...]:
     """Find groups that are in more than one split: known ones or, without any, guessed ones.
 
     Args:
-        index: The pictures.
+        index: The images.
 
     Returns:
         One finding, or none.
@@ -136,20 +136,20 @@ def group_findings(index: ImageIndex) -> tuple[Finding, ...]:
             KINDS["group across splits"],
             f"{len(torn):,} of {len(members):,} groups are on both sides of the split, by {source}",
             "If these are patients, papers or scenes, split by them: `load_images(groups=...)`. "
-            "Otherwise the model is judged by pictures that it has nearly seen.",
+            "Otherwise the model is judged by images that it has nearly seen.",
             tuple(cases),
         ),
     )
 
 
 def shortcut_findings(
-    index: ImageIndex, measures: Sequence[PictureMeasures], *, seed: int = 0
+    index: ImageIndex, measures: Sequence[ImageMeasures], *, seed: int = 0
 ) -> tuple[Finding, ...]:
     """Find trivial features that already tell the classes apart.
 
     Args:
-        index: The pictures.
-        measures: What `measure_pictures` says of each.
+        index: The images.
+        measures: What `measure_images` says of each.
         seed: Whole number >= 0; decides the folds.
 
     Returns:
@@ -158,7 +158,7 @@ def shortcut_findings(
     Example:
 
     >>> records = [ImageRecord(f"{n}.png", n % 2) for n in range(60)]
-    >>> sizes = [PictureMeasures(width=100 + n % 2, height=90) for n in range(60)]
+    >>> sizes = [ImageMeasures(width=100 + n % 2, height=90) for n in range(60)]
     >>> print(shortcut_findings(ImageIndex(tuple(records), ("x", "y")), sizes)[0].evidence)
     trivial features tell the classes apart (size, aspect)
     """
@@ -179,7 +179,7 @@ def shortcut_findings(
             KINDS["shortcut"],
             f"trivial features tell {_what_they_tell(clear, index.class_names)}",
             "The model will learn that instead. Make it alike for all classes (same source, same "
-            "camera, same saving), and judge by pictures from elsewhere.",
+            "camera, same saving), and judge by images from elsewhere.",
             tuple(Case((), str(shortcut)) for shortcut in clear),
         ),
     )
@@ -195,7 +195,7 @@ def _what_they_tell(shortcuts: Sequence[Shortcut], class_names: Sequence[str]) -
     return "; ".join(f"{what} ({', '.join(names)})" for what, names in features.items())
 
 
-def _trivial_features(measures: Sequence[PictureMeasures]) -> Mapping[str, np.ndarray]:
+def _trivial_features(measures: Sequence[ImageMeasures]) -> Mapping[str, np.ndarray]:
     formats = sorted({measure.file_format for measure in measures})
     sizes = np.array([(measure.width, measure.height) for measure in measures], "float64")
     return {
@@ -227,11 +227,11 @@ def _likeness(pairs: Sequence[SimilarPair]) -> str:
         return "copies"
     weakest = min(pair.similarity for pair in pairs)
     mirrored = ", mirrored" if any(pair.mirrored for pair in pairs) else ""
-    return f"the same picture{mirrored} (details correlate by {weakest:.2f})"
+    return f"the same image{mirrored} (details correlate by {weakest:.2f})"
 
 
 def _later_copies(records: Sequence[ImageRecord]) -> tuple[str, ...]:
-    """Return what to drop so that one picture is left, if it can be one that isn't trained on.
+    """Return what to drop so that one image is left, if it can be one that isn't trained on.
 
     Of several for judging all stay: which of them counts isn't a matter of copies in training.
     """

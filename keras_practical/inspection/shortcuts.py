@@ -66,8 +66,8 @@ def find_shortcuts(
 
     Args:
         features: Numbers of shape `(n,)` or `(n, k)` under each feature's name.
-        labels: Classes of shape `(n,)`. Those with fewer than 10 pictures are left out.
-        groups: What may not be torn apart by the folds, one name a picture. Optional.
+        labels: Classes of shape `(n,)`. Those with fewer than 10 images are left out.
+        groups: What may not be torn apart by the folds, one name an image. Optional.
         allowed: How much of the way from chance to always right a feature may go before it counts
             as a shortcut, in [0, 1]. Colours tell something about most things, and rightly so:
             on ants_vs_bees and the lung scans, where 0.5 was chosen, the best trivial feature goes
@@ -154,7 +154,7 @@ def _told(confusions: np.ndarray) -> np.ndarray:
 def _predicted(
     rows: np.ndarray, codes: np.ndarray, groups: np.ndarray | None, folds: int, seed: int
 ) -> np.ndarray:
-    """Return each picture's class, by a tree that hasn't seen the picture or its group."""
+    """Return each image's class, by a tree that hasn't seen the image or its group."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
     from sklearn.tree import DecisionTreeClassifier
 

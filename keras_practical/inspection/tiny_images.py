@@ -1,4 +1,4 @@
-"""Copies of pictures that have only a few pixels: each of them counts.
+"""Copies of images that have only a few pixels: each of them counts.
 
 Two of one size are compared slightly blurred, since a codec spoils single pixels; of two sizes, the
 larger one is reduced to the smaller one's size, or trimmed to it where little is missing.
@@ -16,7 +16,7 @@ _SAME_BLURRED = 0.996
 _SAME_REDUCED = 0.994
 _BLUR_PIXELS = 0.7
 _LEAST_TRIMMED = 0.85
-# Of two by two, any four pictures look alike.
+# Of two by two, any four images look alike.
 _FEWEST_PIXELS = 3
 _BLOCK = 128
 
@@ -24,46 +24,46 @@ Pair = tuple[int, int, float, bool]
 
 
 def tiny_pairs(thumbnails: np.ndarray, sizes: np.ndarray, tiny_pixels: int) -> list[Pair]:
-    """Return `(place, place, correlation, mirrored)` of tiny pictures and what they're copies of.
+    """Return `(place, place, correlation, mirrored)` of tiny images and what they're copies of.
 
     Args:
-        thumbnails: Grey pictures, shape `(n, side, side)`, each stretched linearly.
+        thumbnails: Grey images, shape `(n, side, side)`, each stretched linearly.
         sizes: Their heights and widths before that, shape `(n, 2)`.
-        tiny_pixels: Below it, the shorter side makes a picture tiny.
+        tiny_pixels: Below it, the shorter side makes an image tiny.
     """
     side = thumbnails.shape[1]
     tiny = sizes.min(1) < tiny_pixels
     if not tiny.any():
         return []
-    # The thumbnail says all of a small picture and is all that is known of a large one.
+    # The thumbnail says all of a small image and is all that is known of a large one.
     known = np.where(tiny[:, None], np.minimum(sizes, side), side)
     groups = defaultdict(list)
     for place, (height, width) in enumerate(known.tolist()):
         groups[height, width].append(place)
-    pictures = {size: _restored(thumbnails[places], *size) for size, places in groups.items()}
+    images = {size: _restored(thumbnails[places], *size) for size, places in groups.items()}
     pairs: list[Pair] = []
     for size, places in groups.items():
         if not _FEWEST_PIXELS <= min(size) < tiny_pixels:
             continue
-        for first, other, similarity, mirrored in _alike_in_size(pictures[size]):
+        for first, other, similarity, mirrored in _alike_in_size(images[size]):
             pairs.append((places[first], places[other], similarity, mirrored))
         best: dict[int, Pair] = {}
         for larger, wholes in groups.items():
             if larger == size or larger[0] < size[0] or larger[1] < size[1]:
                 continue
-            for piece, whole, similarity, mirrored in _pieces(pictures[size], pictures[larger]):
+            for piece, whole, similarity, mirrored in _pieces(images[size], images[larger]):
                 pair = (wholes[whole], places[piece], similarity, mirrored)
                 best[piece] = max(pair, best.get(piece, pair), key=lambda pair: pair[2])
-        # So few pixels may fit to several pictures.
+        # So few pixels may fit to several images.
         pairs.extend(best.values())
     return pairs
 
 
-def _alike_in_size(pictures: np.ndarray) -> Iterator[Pair]:
+def _alike_in_size(images: np.ndarray) -> Iterator[Pair]:
     """Yield the pairs of one size."""
-    blur = [_weights(_bell, length, length) for length in pictures.shape[1:]]
-    upright = _unit(_resampled(pictures, *blur))
-    for mirrored, targets in enumerate((upright, _unit(_resampled(pictures[:, :, ::-1], *blur)))):
+    blur = [_weights(_bell, length, length) for length in images.shape[1:]]
+    upright = _unit(_resampled(images, *blur))
+    for mirrored, targets in enumerate((upright, _unit(_resampled(images[:, :, ::-1], *blur)))):
         for start in range(0, len(upright), _BLOCK):
             similarity = upright[start : start + _BLOCK] @ targets.T
             for first, other in np.argwhere(
@@ -73,7 +73,7 @@ def _alike_in_size(pictures: np.ndarray) -> Iterator[Pair]:
 
 
 def _pieces(pieces: np.ndarray, wholes: np.ndarray) -> Iterator[Pair]:
-    """Yield for each piece the larger pictures that it is a copy of."""
+    """Yield for each piece the larger images that it is a copy of."""
     height, width = pieces.shape[1:]
     tall, wide = wholes.shape[1:]
     reduced = (_weights(_triangle, height, tall), _weights(_triangle, width, wide))
@@ -103,13 +103,13 @@ def _restored(thumbnails: np.ndarray, height: int, width: int) -> np.ndarray:
     return _resampled(thumbnails, *back)
 
 
-def _resampled(pictures: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return `rows @ picture @ columns.T` of each picture."""
+def _resampled(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return `rows @ image @ columns.T` of each image."""
     left, right = rows.astype("float32"), columns.astype("float32").T
-    new = np.empty((len(pictures), len(rows), len(columns)), "float32")
+    new = np.empty((len(images), len(rows), len(columns)), "float32")
     # In blocks: as float32 the thumbnails would take four times the memory.
-    for start in range(0, len(pictures), _BLOCK):
-        block = pictures[start : start + _BLOCK].astype("float32")
+    for start in range(0, len(images), _BLOCK):
+        block = images[start : start + _BLOCK].astype("float32")
         new[start : start + _BLOCK] = left @ block @ right
     return new
 
@@ -131,8 +131,8 @@ def _bell(distances: np.ndarray) -> np.ndarray:
     return np.exp(-0.5 * (distances / _BLUR_PIXELS) ** 2)
 
 
-def _unit(pictures: np.ndarray) -> np.ndarray:
-    """Return each picture as a vector of mean 0 and length 1, zeros if it has no contrast."""
-    rows = pictures.reshape(len(pictures), -1)
+def _unit(images: np.ndarray) -> np.ndarray:
+    """Return each image as a vector of mean 0 and length 1, zeros if it has no contrast."""
+    rows = images.reshape(len(images), -1)
     rows = rows - rows.mean(1, keepdims=True)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)

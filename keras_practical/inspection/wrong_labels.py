@@ -1,4 +1,4 @@
-"""Which pictures are likely to have the wrong label, for a person to look at."""
+"""Which images are likely to have the wrong label, for a person to look at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_practical.data.decisions import ReviewItem, apply_decisions, write_decisions
 from keras_practical.data.features import Embeddings
-from keras_practical.data.image_set import PictureFinder, PixelSource
+from keras_practical.data.image_set import ImageFinder, PixelSource
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.data.loading import ImageData
 from keras_practical.data.origin import origin_of
@@ -58,17 +58,17 @@ def label_errors(
     """Find labels that are likely to be wrong, by confident learning on cached features.
 
     Use it before tuning anything: some labels of nearly every data set are wrong, and those of the
-    validation pictures set a ceiling that no model can reach. Each picture is judged by a logistic
+    validation images set a ceiling that no model can reach. Each image is judged by a logistic
     regression on the others' features; where its probabilities and the label disagree by more than
     the classes' usual confusion explains, a person should look (`review`, `to_csv`). No label is
-    changed here. In plain Keras one would look at the training pictures with the highest loss,
+    changed here. In plain Keras one would look at the training images with the highest loss,
     which a network has often learnt by heart, wrong label included.
 
     Args:
         embeddings: What `embed` gave; or several, such as of the training and of the validation
-            pictures, which are then judged together.
+            images, which are then judged together.
         data: What `embeddings` were computed from: what `load_images` returned, one of its data
-            sets, or an `(images, labels)` pair; to find the pictures for `plot` and `review` where
+            sets, or an `(images, labels)` pair; to find the images for `plot` and `review` where
             they aren't files, and so that `apply` returns an index of everything in it.
         folds: Parts, >= 2; each is judged by a model of the rest.
         repeats: How often to divide anew, >= 1; the probabilities are averaged.
@@ -76,7 +76,7 @@ def label_errors(
             the groups that `load_images` was given, if it was.
         strength: As in `fit_probe`. Default: chosen in each pass, by cross-validation on all that
             is believed.
-        method: What counts as an error: `filter_by` of cleanlab's `find_label_issues`; a picture
+        method: What counts as an error: `filter_by` of cleanlab's `find_label_issues`; an image
             whose own class is the likeliest never does. The default misses some and is seldom
             wrong.
         passes: How often to judge, >= 1: from the second time on, by models that haven't learnt
@@ -89,8 +89,8 @@ def label_errors(
 
     Raises:
         ValueError: An argument is out of range, labels aren't one integer each of at least two
-            classes, features have NaN, a class has fewer pictures than there are folds, or `data`
-            lacks a picture.
+            classes, features have NaN, a class has fewer images than there are folds, or `data`
+            lacks an image.
 
     Example:
 
@@ -112,7 +112,7 @@ def label_errors(
     check_choice("method", method, _FILTERS)
     check_count("passes", passes)
     features = _checked(embeddings)
-    index, pictures = _behind(features, data)
+    index, images = _behind(features, data)
     if groups is not None:
         features = _with_groups(features, groups)
     # cleanlab wants classes that have examples, numbered from 0.
@@ -145,7 +145,7 @@ def label_errors(
         names=tuple(record.name for record in features.index),
         cross_validation=crossed,
         index=index,
-        pictures=pictures,
+        images=images,
     )
     if verbose:
         print(f"label_errors: {str(found).splitlines()[0]}")
@@ -172,7 +172,7 @@ def _without(part: Embeddings, suspects: frozenset[str]) -> Embeddings:
 
 
 def _checked(embeddings: Embeddings | Sequence[Embeddings]) -> Embeddings:
-    """Return all embeddings as one, each picture with a name of its own."""
+    """Return all embeddings as one, each image with a name of its own."""
     parts = [embeddings] if isinstance(embeddings, Embeddings) else list(embeddings)
     if not parts or not all(isinstance(part, Embeddings) for part in parts):
         raise ValueError(
@@ -187,7 +187,7 @@ def _checked(embeddings: Embeddings | Sequence[Embeddings]) -> Embeddings:
     for part in parts:
         if part.labels.ndim != 1 or part.labels.dtype.kind not in "iu":
             raise ValueError(
-                "Each picture must have one integer label. Received: labels of shape "
+                "Each image must have one integer label. Received: labels of shape "
                 f"{part.labels.shape}, {part.labels.dtype}"
             )
         if len(part) and not 0 <= part.labels.min() <= part.labels.max() < len(part.class_names):
@@ -198,20 +198,20 @@ def _checked(embeddings: Embeddings | Sequence[Embeddings]) -> Embeddings:
         if not np.isfinite(part.features).all():
             place = int(np.flatnonzero(~np.isfinite(part.features).all(1))[0])
             raise ValueError(
-                f"Features must be finite. Received: NaN or infinity for picture {place}"
+                f"Features must be finite. Received: NaN or infinity for image {place}"
             )
     parts = [part if part.index else _named(part) for part in parts]
     index = tuple(chain.from_iterable(part.index for part in parts))
     labels = np.concatenate([part.labels for part in parts])
     if len(np.unique(labels)) < 2:
         raise ValueError(
-            "Pictures of at least two classes are needed. "
-            f"Received: {len(labels)} pictures of {len(np.unique(labels))} class"
+            "Images of at least two classes are needed. "
+            f"Received: {len(labels)} images of {len(np.unique(labels))} class"
         )
     copies = min(len(part.views) for part in parts)
     if len(parts) > 1 and len({record.name for record in index}) < len(index):
         raise ValueError(
-            "Embeddings that are judged together must be of different pictures, by their names."
+            "Embeddings that are judged together must be of different images, by their names."
         )
     return replace(
         parts[0],
@@ -229,7 +229,7 @@ def _named(part: Embeddings) -> Embeddings:
 
 
 def _named_records(labels: Any) -> tuple[ImageRecord, ...]:
-    """Return records of pictures named by place, as `embed` names those of arrays."""
+    """Return records of images named by place, as `embed` names those of arrays."""
     labels = np.asarray(labels).reshape(-1)
     return tuple(ImageRecord(f"images[{place}]", int(n)) for place, n in enumerate(labels))
 
@@ -242,14 +242,14 @@ def _with_groups(
     found = [str(name) for name in named]
     if len(found) != len(features):
         raise ValueError(
-            f"`groups` must have one value a picture. Received: {len(found)} for {len(features)}"
+            f"`groups` must have one value an image. Received: {len(found)} for {len(features)}"
         )
     pairs = zip(features.index, found, strict=True)
     return replace(features, index=tuple(replace(record, group=name) for record, name in pairs))
 
 
-def _behind(features: Embeddings, data: Any) -> tuple[ImageIndex, PictureFinder]:
-    """Return the index that decisions will change, and what fetches its pictures."""
+def _behind(features: Embeddings, data: Any) -> tuple[ImageIndex, ImageFinder]:
+    """Return the index that decisions will change, and what fetches its images."""
     index = ImageIndex(features.index, features.class_names)
     source = origin_of(data).source
     if isinstance(data, ImageData):
@@ -272,10 +272,10 @@ def _behind(features: Embeddings, data: Any) -> tuple[ImageIndex, PictureFinder]
     for record in features.index:
         if labels.get(record.name) != record.label:
             raise ValueError(
-                f"`data` has no picture {record.name!r} with the label that it has in "
+                f"`data` has no image {record.name!r} with the label that it has in "
                 "`embeddings`. Give what the embeddings were computed from."
             )
-    return index, PictureFinder(index, sources)
+    return index, ImageFinder(index, sources)
 
 
 def _check_folds(crossed: CrossValidation, features: Embeddings) -> None:
@@ -286,7 +286,7 @@ def _check_folds(crossed: CrossValidation, features: Embeddings) -> None:
             missing = np.setdiff1d(judged, rest)
             if len(missing):
                 raise ValueError(
-                    f"All pictures of class {features.class_names[missing[0]]!r} are in one fold, "
+                    f"All images of class {features.class_names[missing[0]]!r} are in one fold, "
                     "because they belong to too few groups. Take more folds, or leave it out."
                 )
 
@@ -306,13 +306,13 @@ def _error(features: Embeddings, known: np.ndarray, present: np.ndarray, place: 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelError:
-    """A picture whose label is likely to be wrong.
+    """An image whose label is likely to be wrong.
 
     Attributes:
-        name: The picture's name in its index.
+        name: The image's name in its index.
         label: The class that it has.
         suggestion: The class that it is more likely to belong to.
-        confidence: The suggestion's probability, by models that haven't seen the picture, in
+        confidence: The suggestion's probability, by models that haven't seen the image, in
             [0, 1].
         split: The part of the data that it is in.
 
@@ -331,18 +331,18 @@ class LabelError:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelErrors:
-    """Pictures that are likely to have the wrong label, the likeliest first; prints as a table.
+    """Images that are likely to have the wrong label, the likeliest first; prints as a table.
 
     Attributes:
         errors: One `LabelError` each.
-        probabilities: For each picture that was judged, by models that haven't seen it: shape
+        probabilities: For each image that was judged, by models that haven't seen it: shape
             `(n, classes)`.
-        scores: The probability of each picture's own label, by the same models: shape `(n,)`.
-        names: The names of the pictures that were judged, `n` of them.
+        scores: The probability of each image's own label, by the same models: shape `(n,)`.
+        names: The names of the images that were judged, `n` of them.
         cross_validation: How good those models are, by the labels as they are: if they are poor,
             so are the findings.
-        index: The pictures, to be changed by `apply`.
-        pictures: Fetches a picture by its name.
+        index: The images, to be changed by `apply`.
+        images: Fetches an image by its name.
 
     Raises:
         ValueError: From `apply`, if a line of the file is wrong; from `plot`, if there is nothing
@@ -367,7 +367,7 @@ class LabelErrors:
     names: tuple[str, ...]
     cross_validation: CrossValidation
     index: ImageIndex
-    pictures: PictureFinder
+    images: ImageFinder
 
     def __len__(self) -> int:
         return len(self.errors)
@@ -397,7 +397,7 @@ class LabelErrors:
         return "\n".join(lines)
 
     def review_items(self) -> tuple[ReviewItem, ...]:
-        """Return what `review` shows: the same pictures in the same order."""
+        """Return what `review` shows: the same images in the same order."""
         return tuple(
             ReviewItem(
                 name=error.name,
@@ -418,7 +418,7 @@ class LabelErrors:
 
         Args:
             n: How many, >= 1.
-            columns: Pictures in a row, >= 1.
+            columns: Images in a row, >= 1.
             image_size: Pixels of each.
             ax: Where to draw. Default: a new figure.
 
@@ -426,13 +426,13 @@ class LabelErrors:
             The axes.
         """
         check_count("n", n)
-        drawn = [self.pictures(error.name, image_size=image_size) for error in self.errors[:n]]
+        drawn = [self.images(error.name, image_size=image_size) for error in self.errors[:n]]
         titles = [f"{e.label}, or rather\n{e.suggestion}?" for e in self.errors[:n]]
         if all(image is None for image in drawn):
             raise ValueError(
                 "There is nothing to draw: no label error was found."
                 if not self.errors
-                else "The pictures can't be found. Pass label_errors(..., data=...) what the "
+                else "The images can't be found. Pass label_errors(..., data=...) what the "
                 "embeddings were computed from."
             )
         return contact_sheet(drawn, titles, image_size=image_size, columns=columns, ax=ax)
@@ -441,7 +441,7 @@ class LabelErrors:
         """Write a table that a person fills in, for `apply`; a file of this name is replaced.
 
         Its columns are `name`, `decision` (empty: write keep, relabel or delete), `label` (the
-        suggestion, which `relabel` gives the picture), `given` (the label it has) and `confidence`.
+        suggestion, which `relabel` gives the image), `given` (the label it has) and `confidence`.
 
         Args:
             file: Where to.

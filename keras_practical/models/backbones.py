@@ -31,7 +31,7 @@ class Backbone:
         preprocessing: What its weights expect of pixels in [0, 255]: `"none"` (the network scales
             them itself), `"minus_one_to_one"`, `"caffe"` (BGR less the ImageNet mean) or
             `"torch"` (RGB, ImageNet mean and deviation).
-        default_size: The side, in pixels, of the pictures that its weights were trained on.
+        default_size: The side, in pixels, of the images that its weights were trained on.
         group_starts: Parts of layers' names at which the second, third, ... layer group starts.
 
     Example:
@@ -104,7 +104,7 @@ BACKBONES: dict[str, Backbone] = {
 def build(
     name: str, *, image_size: tuple[int, int], weights: str | Path | None = "imagenet"
 ) -> keras.Model:
-    """Build a `keras.applications` network without its classifier, for any picture size.
+    """Build a `keras.applications` network without its classifier, for any image size.
 
     Its ImageNet weights always come from the one file for the default size, which is then all that
     a machine needs, whatever `image_size` is. The plain-Keras equivalent is

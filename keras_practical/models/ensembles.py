@@ -13,7 +13,7 @@ def ensemble(models: Sequence[keras.Model], *, name: str = "ensemble") -> keras.
     """Join classifiers into one whose probabilities are the mean of theirs.
 
     Use it on models of several seeds, or of several folds of the data: their errors differ, and
-    the mean has fewer. With few pictures that is often worth more than the next idea. It costs as
+    the mean has fewer. With few images that is often worth more than the next idea. It costs as
     many passes as there are models. In plain Keras: `Average` over the models' outputs, with names
     of their own.
 

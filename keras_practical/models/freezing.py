@@ -112,7 +112,7 @@ def freeze_to(model: keras.Model, group: int, *, train_batch_norm: bool = False)
             head, which is -1.
         train_batch_norm: Whether thawed `BatchNormalization` layers of the backbone train and
             follow the batches' statistics. By default they stay in inference mode: the small
-            batches and few pictures of transfer learning would spoil what they hold.
+            batches and few images of transfer learning would spoil what they hold.
 
     Raises:
         ValueError: There is no such group.

@@ -1,4 +1,4 @@
-"""`resized`: the same network for pictures of another size."""
+"""`resized`: the same network for images of another size."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SHAPES = ("batch_shape", "build_input_shape", "input_shape", "image_size")
 
 
 def resized(model: keras.Model, image_size: ImageSize) -> keras.Model:
-    """Return a copy of a convolutional network, with its weights, for pictures of another size.
+    """Return a copy of a convolutional network, with its weights, for images of another size.
 
-    Use it to train on small pictures first and on larger ones at the end (progressive resizing):
+    Use it to train on small images first and on larger ones at the end (progressive resizing):
     most epochs then cost a fraction. In plain Keras one builds the network again by hand and calls
     `set_weights`.
 
     Args:
-        model: A functional or sequential model from one batch of pictures of a fixed size, whose
+        model: A functional or sequential model from one batch of images of a fixed size, whose
             weights don't depend on that size: one that ends in global pooling.
         image_size: Pixels, one number or `(height, width)`.
 
@@ -50,20 +50,20 @@ def resized(model: keras.Model, image_size: ImageSize) -> keras.Model:
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:3]:
         raise ValueError(
-            "`model` must take pictures of one fixed size, (batch, height, width, channels). "
+            "`model` must take images of one fixed size, (batch, height, width, channels). "
             f"Received: a model with input shape {shape}"
         )
     try:
         copy = from_config(model, _with_size(model.get_config(), shape[1:3], size))
     except ValueError as error:
         raise ValueError(
-            f"This network can't take pictures of {size[0]} x {size[1]} pixels: {error}. End it in "
+            f"This network can't take images of {size[0]} x {size[1]} pixels: {error}. End it in "
             "global pooling instead of Flatten."
         ) from error
     for old, new in zip(model.weights, copy.weights, strict=True):
         if old.shape != new.shape:
             raise ValueError(
-                f"The weight {old.path!r} depends on the size of the pictures: it has shape "
+                f"The weight {old.path!r} depends on the size of the images: it has shape "
                 f"{tuple(old.shape)} now and would have {tuple(new.shape)}. End the network in "
                 "global pooling instead of Flatten."
             )
@@ -82,7 +82,7 @@ def from_config(model: keras.Model, config: dict[str, Any]) -> keras.Model:
 
 
 def _with_size(config: Any, old: tuple[int, int], new: tuple[int, int]) -> Any:
-    """Return a configuration in which every picture of the old size has the new one."""
+    """Return a configuration in which every image of the old size has the new one."""
     if isinstance(config, list | tuple):
         return type(config)(_with_size(entry, old, new) for entry in config)
     if not isinstance(config, dict):

@@ -13,7 +13,7 @@ from keras_practical.models.backbones import open_backbone, preprocessing_layers
 from keras_practical.models.freezing import freeze_to
 from keras_practical.models.heads import linear_head, pooled
 from keras_practical.scans.batches import VolumeBatches
-from keras_practical.scans.layers import AttentionPooling, SlicesAsPictures
+from keras_practical.scans.layers import AttentionPooling, SlicesAsImages
 from keras_practical.utils.checks import (
     ImageSize,
     as_layers,
@@ -38,7 +38,7 @@ def volume_classifier(
     preprocessing: str | None = None,
     seed: int | None = None,
 ) -> keras.Model:
-    """Build a classifier of scans of any depth on a backbone for pictures, compiled and frozen.
+    """Build a classifier of scans of any depth on a backbone for images, compiled and frozen.
 
     Use it where a label belongs to a whole scan and nobody has marked the slices: one encoder sees
     each slice by itself, and attention learns how much each of them counts. `slice_attention` then
@@ -47,7 +47,7 @@ def volume_classifier(
     its layers are of this package. Plain Keras has no equivalent.
 
     Args:
-        backbone: As in `classifier`: a name, or a `keras.Model` from pictures to a feature map or a
+        backbone: As in `classifier`: a name, or a `keras.Model` from images to a feature map or a
             vector.
         class_names: The classes' names, or how many there are; at least two.
         image_size: Of the slices in pixels, one number or `(height, width)`. Default: the
@@ -92,7 +92,7 @@ def volume_classifier(
     check_choice("channels", channels, sorted({1, shape[2]}))
 
     volumes = keras.Input((None, *shape[:2], channels), name="volumes")
-    features = SlicesAsPictures(shape[2], name="slices_as_pictures")(volumes)
+    features = SlicesAsImages(shape[2], name="slices_as_images")(volumes)
     for layer in [*as_layers(augmentation), *preprocessing_layers(opened.preprocessing)]:
         features = layer(features)
     features = opened.model(features)

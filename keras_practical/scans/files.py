@@ -32,11 +32,11 @@ def read_volume(
     """Read a scan as a stack of slices, in order, in [0, 255].
 
     Use it to predict a single scan. Slices of DICOM come in the order of their place in the body,
-    from the feet to the head, as those of NIfTI do; other pictures in the order of their names,
+    from the feet to the head, as those of NIfTI do; other images in the order of their names,
     numbers by value: `slice_2` before `slice_10`. It has no equivalent in plain Keras.
 
     Args:
-        source: A folder that holds the slices of one scan (DICOM or any pictures), a `.nii` or
+        source: A folder that holds the slices of one scan (DICOM or any images), a `.nii` or
             `.nii.gz` file, or one DICOM file, of one frame or many.
         image_size: Pixels, one number or `(height, width)`. Default: the first slice's own.
         max_slices: Of more slices than this, so many are taken at equal distances, >= 1. Default:
@@ -70,16 +70,16 @@ def read_volume(
         check_count("max_slices", max_slices)
     path = Path(source)
     if path.is_dir():
-        pictures = _folder(path, max_slices, window)
+        images = _folder(path, max_slices, window)
     else:
         try:
-            pictures = _file(path, max_slices, window)
+            images = _file(path, max_slices, window)
         # A broken file can make a reader raise almost anything.
         except Exception as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ValueError(f"Can't read {path}: {reason}.") from error
-    size = size or (pictures[0].shape[0], pictures[0].shape[1])
-    return np.stack([finish(picture, size, aspect, color_mode, 1) for picture in pictures])
+    size = size or (images[0].shape[0], images[0].shape[1])
+    return np.stack([finish(image, size, aspect, color_mode, 1) for image in images])
 
 
 def is_nifti(path: str | Path) -> bool:
@@ -154,7 +154,7 @@ def _file(path: Path, max_slices: int | None, window: dicom.Window) -> list[np.n
         if len({one.position for one in slices}) == len(slices) and slices[0].position is not None:
             slices.sort(key=lambda one: one.position or 0.0)
     slices = _spread(slices, max_slices)
-    return [array_to_uint8(picture) for picture in dicom.windowed(slices, window)]
+    return [array_to_uint8(image) for image in dicom.windowed(slices, window)]
 
 
 def _folder(folder: Path, max_slices: int | None, window: dicom.Window) -> list[np.ndarray]:
@@ -166,13 +166,13 @@ def _folder(folder: Path, max_slices: int | None, window: dicom.Window) -> list[
     contents = [path.read_bytes() for path in files]
     if all(dicom.is_dicom(data) for data in contents):
         return _dicom_folder(folder, files, contents, max_slices, window)
-    pictures = []
+    images = []
     for path, data in _spread(list(zip(files, contents, strict=True)), max_slices):
         pixels, header = decode(data, None, "crop", "rgb", window)
         if pixels is None:
             raise ValueError(f"Can't read {path}: {header.problem}.")
-        pictures.append(pixels)
-    return pictures
+        images.append(pixels)
+    return images
 
 
 def _dicom_folder(
@@ -199,7 +199,7 @@ def _dicom_folder(
     if all(one.position is not None for one in slices):
         slices.sort(key=lambda one: one.position or 0.0)
     slices = _spread(slices, max_slices)
-    return [array_to_uint8(picture) for picture in dicom.windowed(slices, window)]
+    return [array_to_uint8(image) for image in dicom.windowed(slices, window)]
 
 
 def _spread(items: list[Any], most: int | None) -> list[Any]:

@@ -7,20 +7,21 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["AttentionPooling", "SlicesAsPictures"]
+__all__ = ["AttentionPooling", "SlicesAsImages"]
 
 
-@keras.saving.register_keras_serializable(package="keras_practical")
-class SlicesAsPictures(keras.layers.Layer):
-    """Lay the slices of all scans of a batch side by side, as pictures for a backbone.
+# Files saved before the first release know it by this name.
+@keras.saving.register_keras_serializable(package="keras_practical", name="SlicesAsPictures")
+class SlicesAsImages(keras.layers.Layer):
+    """Lay the slices of all scans of a batch side by side, as images for a backbone.
 
     Args:
-        channels: Channels of the pictures; a grey scan is repeated to so many.
+        channels: Channels of the images; a grey scan is repeated to so many.
         **options: As in `keras.layers.Layer`.
 
     Example:
 
-    >>> SlicesAsPictures(3)(ops.zeros((2, 5, 8, 8, 1))).shape
+    >>> SlicesAsImages(3)(ops.zeros((2, 5, 8, 8, 1))).shape
     TensorShape([10, 8, 8, 3])
     """
 
@@ -29,15 +30,15 @@ class SlicesAsPictures(keras.layers.Layer):
         self.channels = channels
 
     def call(self, volumes: Any) -> Any:
-        """Return pictures of shape `(batch * depth, height, width, channels)`."""
+        """Return images of shape `(batch * depth, height, width, channels)`."""
         # Slices that only fill up are -1 all over; they become black.
-        pictures = ops.maximum(ops.reshape(volumes, (-1, *volumes.shape[2:])), 0)
+        images = ops.maximum(ops.reshape(volumes, (-1, *volumes.shape[2:])), 0)
         if volumes.shape[-1] != self.channels:
-            pictures = ops.repeat(pictures, self.channels, axis=-1)
-        return pictures
+            images = ops.repeat(images, self.channels, axis=-1)
+        return images
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[Any, ...]:
-        """Return the shape of the pictures."""
+        """Return the shape of the images."""
         return (None, *input_shape[2:4], self.channels)
 
     def get_config(self) -> dict[str, Any]:

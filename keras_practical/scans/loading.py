@@ -134,7 +134,7 @@ def load_volumes(
         check_count("max_slices", max_slices)
     listing = _list(source, columns, groups if isinstance(groups, str) else None)
     group_names, splits = divided(listing, fraction=validation_fraction, seed=seed, groups=groups)
-    scans = _Scans([Path(path) for path in listing.pictures], options)
+    scans = _Scans([Path(path) for path in listing.images], options)
     headers = scans.read_all(verbose=verbose)
     index = index_of(listing, splits, headers, group_names)
     report_problems(index, on_error)
@@ -184,7 +184,7 @@ def _list(
     files = sources.from_folder(source)
     found: dict[str, tuple[Path, int, str | None]] = {}
     for path, name, label, split in zip(
-        files.pictures, files.names, files.labels, files.splits, strict=True
+        files.images, files.names, files.labels, files.splits, strict=True
     ):
         parts = name.split("/")
         # The class folder is the first or, below one of a split, the second.
@@ -193,7 +193,7 @@ def _list(
         scan = name if alone else "/".join(parts[:-1])
         found[scan] = (path if alone else path.parent, label, split)
     paths, labels, splits = zip(*found.values(), strict=True)
-    return replace(files, pictures=paths, names=list(found), labels=labels, splits=splits)
+    return replace(files, images=paths, names=list(found), labels=labels, splits=splits)
 
 
 @dataclass(frozen=True, slots=True)

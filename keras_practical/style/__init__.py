@@ -1,9 +1,9 @@
 """Paint a photo in, or paint it over: painterly harmonization and style transfer.
 
     tower = kp.style.paste("tower.png", "painting.jpg", position=(300, 200), scale=0.5)
-    picture = kp.style.harmonize("painting.jpg", tower.composite, tower.mask)
+    image = kp.style.harmonize("painting.jpg", tower.composite, tower.mask)
 
-Features of a pretrained network say what a picture shows and how it is painted; the pixels are
+Features of a pretrained network say what an image shows and how it is painted; the pixels are
 changed until they say what they should.
 
 Rooms: `pasting` and `scene` (an object on a painting), `features`, `losses`, `objective`, `weights`

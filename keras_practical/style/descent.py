@@ -1,4 +1,4 @@
-"""Gradient descent on a picture's pixels."""
+"""Gradient descent on an image's pixels."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def descend(
 ) -> None:
     """Minimize an objective over pixels in [0, 1] by L-BFGS, `steps` evaluations long.
 
-    `on_step` gets the best picture so far after each evaluation, so that Ctrl-C loses nothing.
+    `on_step` gets the best image so far after each evaluation, so that Ctrl-C loses nothing.
 
     L-BFGS, because it needs no learning rate: after 100 evaluations its loss on two of the paper's
-    pictures was 2.19 and 2.51; Adam's was 2.24 and 2.38 at the best of three rates for each, and up
+    images was 2.19 and 2.51; Adam's was 2.24 and 2.38 at the best of three rates for each, and up
     to 5.6 at another.
     """
     from scipy.optimize import Bounds, minimize
@@ -34,14 +34,14 @@ def descend(
 
     def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal best, least, done
-        picture = flat.reshape(start.shape).astype("float32")
-        loss, parts, gradient = objective(picture, constants)
+        image = flat.reshape(start.shape).astype("float32")
+        loss, parts, gradient = objective(image, constants)
         if not np.isfinite(loss):
             raise ValueError(
                 f"The loss became {loss}. Check the extractor's weights and its preprocessing."
             )
         if loss < least:
-            best, least = picture, loss
+            best, least = image, loss
         done += 1
         on_step(done, best, parts)
         if done >= steps:

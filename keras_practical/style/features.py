@@ -1,4 +1,4 @@
-"""Which layers of a network say what a picture shows and how it is painted, and their maps."""
+"""Which layers of a network say what an image shows and how it is painted, and their maps."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _PROBE_PIXELS = 256
 class StyleLayers:
     """Names of a network's layers, by what `style.harmonize` and `style.restyle` ask of them.
 
-    `"pixels"` is the name of the picture's own patches of 3 x 3 pixels, for networks whose first
-    map is already smaller than the picture and so says little of single pixels and their colours.
+    `"pixels"` is the name of the image's own patches of 3 x 3 pixels, for networks whose first
+    map is already smaller than the image and so says little of single pixels and their colours.
 
     Attributes:
         content: The layer that holds what is shown where.
@@ -66,7 +66,7 @@ def style_layers(extractor: keras.Model, layers: StyleLayers | None) -> StyleLay
     """Return the layers to use: those given, the paper's for VGG, or the last of each resolution.
 
     Args:
-        extractor: A network of RGB pictures.
+        extractor: A network of RGB images.
         layers: Names, or `None`.
 
     Returns:
@@ -99,13 +99,13 @@ def style_layers(extractor: keras.Model, layers: StyleLayers | None) -> StyleLay
 def feature_maps(
     extractor: keras.Model, names: tuple[str, ...], preprocessing: str, size: tuple[int, int]
 ) -> keras.Model:
-    """Return the model from pictures in [0, 255] to the maps of some layers, by their names.
+    """Return the model from images in [0, 255] to the maps of some layers, by their names.
 
     Args:
         extractor: The network; it isn't changed.
         names: Of its layers.
         preprocessing: One of `models.backbones.PREPROCESSING`.
-        size: Height and width of the pictures.
+        size: Height and width of the images.
 
     Returns:
         A model whose output is a dictionary.
@@ -150,7 +150,7 @@ def _by_resolution(extractor: keras.Model) -> StyleLayers:
     coarse = [last[stride] for stride in sorted(last) if 4 <= stride <= 16] or fine
     if not fine:
         raise ValueError(
-            "`extractor` must have feature maps at least an eighth as large as its pictures; "
+            "`extractor` must have feature maps at least an eighth as large as its images; "
             f"{extractor.name!r} has none. Name layers of its with layers=StyleLayers(...)."
         )
     ends = tuple(dict.fromkeys((fine[0], fine[-1])))

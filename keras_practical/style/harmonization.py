@@ -29,7 +29,7 @@ from keras_practical.style.losses import (
     quantiles,
     smoothness_weight,
 )
-from keras_practical.style.pasting import as_mask, as_picture, dilated, feathered
+from keras_practical.style.pasting import as_image, as_mask, dilated, feathered
 from keras_practical.style.patches import (
     consistent_mapping,
     nearest_patches,
@@ -42,7 +42,7 @@ from keras_practical.utils.progress import progress_bar
 
 __all__ = ["harmonize"]
 
-# Chosen by eye on two of the paper's pictures: less, and the object dissolves.
+# Chosen by eye on two of the paper's images: less, and the object dissolves.
 CONTENT_WEIGHT = 4.0
 
 
@@ -70,7 +70,7 @@ def harmonize(
     looks for patches that also fit together, and takes on their statistics in detail, each
     channel's histogram included. Neither Keras nor its examples have it.
 
-    Ctrl-C gives the best picture so far.
+    Ctrl-C gives the best image so far.
 
     Args:
         painting: A path, or an array of shape `(height, width, 3)` with values in [0, 255].
@@ -78,7 +78,7 @@ def harmonize(
         mask: Where the object is: a path, or an array of booleans, values in [0, 1] or in [0, 255],
             of the painting's proportions. Soft edges are kept.
         extractor: A name in `keras_practical.models.BACKBONES`, or a convolutional
-            `keras.Model`, such as SqueezeNet. VGG19's features give the best pictures.
+            `keras.Model`, such as SqueezeNet. VGG19's features give the best images.
         layers: The network's layers to use. Default: the paper's for VGG19 and VGG16; for others
             the last layer of each resolution and, if their first is small, the pixels.
         weights: `"imagenet"` (downloaded once: 80 MB for VGG19), a weights file's path, or `None`
@@ -96,7 +96,7 @@ def harmonize(
         verbose: Whether to show a progress bar and what was decided.
 
     Returns:
-        The picture: uint8 of the painting's shape, equal to it outside of the dilated mask.
+        The image: uint8 of the painting's shape, equal to it outside of the dilated mask.
 
     Raises:
         ValueError: An argument is outside its range, sizes don't fit, or the mask is empty.
@@ -122,8 +122,8 @@ def harmonize(
     check_count("steps", steps)
     if strength != "auto":
         check_positive("strength", strength)
-    canvas = as_picture("painting", painting)
-    pasted = as_picture("composite", composite)
+    canvas = as_image("painting", painting)
+    pasted = as_image("composite", composite)
     if pasted.shape != canvas.shape:
         raise ValueError(
             "`composite` must be as large as `painting`. "
@@ -192,7 +192,7 @@ class _Painter:
         self._best: Callable[[], np.ndarray]
 
     def paint(self, scene: Scene) -> np.ndarray:
-        """Return the whole picture after all stages, or the best so far after Ctrl-C."""
+        """Return the whole image after all stages, or the best so far after Ctrl-C."""
         half = scene.scaled(0.5)
 
         def enlarged(rough: np.ndarray) -> np.ndarray:
@@ -212,7 +212,7 @@ class _Painter:
         start: np.ndarray,
         enlarged: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        """Optimize from a picture; what is found is the best so far, `enlarged`."""
+        """Optimize from an image; what is found is the best so far, `enlarged`."""
         part, box = scene.cropped()
         maps = self._maps(part.painting.shape[:2])
         here = self._features(part.composite, maps)
@@ -315,8 +315,8 @@ class _Painter:
     def _maps(self, size: tuple[int, int]) -> keras.Model:
         return feature_maps(self._network, self._layers.names, self._preprocessing, size)
 
-    def _features(self, picture: np.ndarray, maps: keras.Model) -> dict[str, np.ndarray]:
-        found = maps(picture[None].astype("float32"))
+    def _features(self, image: np.ndarray, maps: keras.Model) -> dict[str, np.ndarray]:
+        found = maps(image[None].astype("float32"))
         return {name: ops.convert_to_numpy(values)[0] for name, values in found.items()}
 
 

@@ -1,7 +1,7 @@
-"""How far a picture's features are from a painting's style, and from what it showed before.
+"""How far an image's features are from a painting's style, and from what it showed before.
 
 Each loss is relative to the size of what it compares with, so that it means the same for any
-layer of any network: 1 is as far away as a picture without features.
+layer of any network: 1 is as far away as an image without features.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def style_loss(features: Any, gram: Any) -> Any:
 
 
 def content_loss(features: Any, wanted: Any) -> Any:
-    """Return how far features are, place by place, from those of the picture before.
+    """Return how far features are, place by place, from those of the image before.
 
     Args:
         features: Feature vectors, shape `(n, channels)`.
-        wanted: As many of the picture before.
+        wanted: As many of the image before.
 
     Returns:
         The squared distance over the squared size of the wanted ones.
@@ -135,11 +135,11 @@ def quantiles(values: np.ndarray, n: int) -> np.ndarray:
     return np.stack(columns, axis=1).astype("float32")
 
 
-def total_variation(picture: Any, weights: Any) -> Any:
+def total_variation(image: Any, weights: Any) -> Any:
     """Return the mean squared difference between neighbouring pixels where `weights` says.
 
     Args:
-        picture: Shape `(height, width, channels)`.
+        image: Shape `(height, width, channels)`.
         weights: Shape `(height, width)`, in [0, 1].
 
     Returns:
@@ -150,9 +150,9 @@ def total_variation(picture: Any, weights: Any) -> Any:
     >>> float(total_variation(np.array([[[0.0], [2.0]], [[0.0], [0.0]]]), np.ones((2, 2))))
     2.0
     """
-    picture, weights = ops.convert_to_tensor(picture), ops.convert_to_tensor(weights)
-    down = ops.sum((picture[1:] - picture[:-1]) ** 2, axis=-1) * weights[1:]
-    right = ops.sum((picture[:, 1:] - picture[:, :-1]) ** 2, axis=-1) * weights[:, 1:]
+    image, weights = ops.convert_to_tensor(image), ops.convert_to_tensor(weights)
+    down = ops.sum((image[1:] - image[:-1]) ** 2, axis=-1) * weights[1:]
+    right = ops.sum((image[:, 1:] - image[:, :-1]) ** 2, axis=-1) * weights[:, 1:]
     return (ops.sum(down) + ops.sum(right)) / ops.maximum(ops.sum(weights), 1.0)
 
 
@@ -213,7 +213,7 @@ class StyleProgress:
         stage: `"coarse, half size"`, `"coarse"`, `"fine"` or `"transfer"`.
         step: Evaluations in this stage so far.
         losses: The parts of the loss, unweighted, by name.
-        picture: The best so far: uint8 of shape `(height, width, 3)`, at working size.
+        image: The best so far: uint8 of shape `(height, width, 3)`, at working size.
 
     Example:
 
@@ -224,7 +224,7 @@ class StyleProgress:
     stage: str
     step: int
     losses: dict[str, float]
-    picture: np.ndarray
+    image: np.ndarray
 
 
 def objective_of(

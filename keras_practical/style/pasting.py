@@ -14,7 +14,7 @@ import numpy as np
 from keras_practical.data.reading import read_image
 from keras_practical.utils.checks import check_positive
 
-__all__ = ["Paste", "as_mask", "as_picture", "denoise_chrominance", "dilated", "feathered", "paste"]
+__all__ = ["Paste", "as_image", "as_mask", "denoise_chrominance", "dilated", "feathered", "paste"]
 
 # Of the longer side, as in the paper's own examples.
 _DILATION = 0.02
@@ -53,13 +53,13 @@ def paste(
     Use it for the first step; Pillow's `Image.paste` does the same for whole pixels, without masks.
 
     Args:
-        object: The picture of the object: a path, or an array of shape `(height, width, 4)` whose
+        object: The image of the object: a path, or an array of shape `(height, width, 4)` whose
             last channel says how opaque it is, or `(height, width, 3)` with a `mask`.
         painting: A path or an array of shape `(height, width, 3)`.
         position: Where the object's middle goes, `(x, y)` in pixels of the painting. What sticks
             out is cut off.
         scale: The factor by which the object's size changes, > 0.
-        mask: Where the object is in its picture: a path, or an array of its height and width, of
+        mask: Where the object is in its image: a path, or an array of its height and width, of
             booleans, [0, 1] or [0, 255]. Default: the last channel of `object`.
 
     Returns:
@@ -78,8 +78,8 @@ def paste(
     import cv2
 
     check_positive("scale", scale)
-    under = as_picture("painting", painting)
-    pixels = as_picture("object", object, alpha=True)
+    under = as_image("painting", painting)
+    pixels = as_image("object", object, alpha=True)
     if mask is None:
         if pixels.shape[2] != 4:
             raise ValueError(
@@ -119,35 +119,35 @@ def paste(
     return Paste(np.rint(blended).astype("uint8"), placed, dilated(placed))
 
 
-def as_picture(name: str, picture: Any, *, alpha: bool = False) -> np.ndarray:
-    """Return a picture as uint8 of shape `(height, width, 3)`, or 4 if it may have alpha.
+def as_image(name: str, image: Any, *, alpha: bool = False) -> np.ndarray:
+    """Return an image as uint8 of shape `(height, width, 3)`, or 4 if it may have alpha.
 
     Args:
         name: The argument's name, for errors.
-        picture: A path or an array.
+        image: A path or an array.
         alpha: Whether to keep a fourth channel.
 
     Returns:
         The pixels.
 
     Raises:
-        ValueError: It isn't a picture.
+        ValueError: It isn't an image.
 
     Example:
 
-    >>> as_picture("painting", np.zeros((4, 5))).shape
+    >>> as_image("painting", np.zeros((4, 5))).shape
     (4, 5, 3)
     """
-    if isinstance(picture, str | Path):
+    if isinstance(image, str | Path):
         if alpha:
             from PIL import Image, ImageOps
 
-            with Image.open(picture) as image:
-                turned = ImageOps.exif_transpose(image)
+            with Image.open(image) as opened:
+                turned = ImageOps.exif_transpose(opened)
                 if turned.has_transparency_data:
                     return np.array(turned.convert("RGBA"))
-        return np.rint(read_image(picture)).astype("uint8")
-    found = np.asarray(picture)
+        return np.rint(read_image(image)).astype("uint8")
+    found = np.asarray(image)
     if found.ndim == 3 and found.shape[2] == 4:
         found = np.clip(np.rint(found), 0, 255).astype("uint8")
         if alpha:
@@ -170,12 +170,12 @@ def as_picture(name: str, picture: Any, *, alpha: bool = False) -> np.ndarray:
 
 
 def as_mask(name: str, mask: Any, shape: tuple[int, int]) -> np.ndarray:
-    """Return a mask as float32 in [0, 1], scaled to a picture's height and width.
+    """Return a mask as float32 in [0, 1], scaled to an image's height and width.
 
     Args:
         name: The argument's name, for errors.
         mask: A path, or an array of shape `(height, width)`, with one or more channels behind.
-        shape: Height and width of the picture.
+        shape: Height and width of the image.
 
     Returns:
         An array of that shape.
@@ -208,7 +208,7 @@ def as_mask(name: str, mask: Any, shape: tuple[int, int]) -> np.ndarray:
         ratio = (found.shape[1] / found.shape[0]) / (shape[1] / shape[0])
         if not 0.97 < ratio < 1.03:
             raise ValueError(
-                f"`{name}` must have the proportions of the picture. Received: "
+                f"`{name}` must have the proportions of the image. Received: "
                 f"{found.shape[1]} x {found.shape[0]} for {shape[1]} x {shape[0]} pixels"
             )
         found = cv2.resize(found, shape[::-1], interpolation=cv2.INTER_LINEAR)
@@ -271,13 +271,13 @@ def feathered(mask: np.ndarray, dilated_mask: np.ndarray) -> np.ndarray:
     )
 
 
-def denoise_chrominance(picture: np.ndarray) -> np.ndarray:
-    """Smooth a picture's colours along its edges, its light left as it is: a guided filter.
+def denoise_chrominance(image: np.ndarray) -> np.ndarray:
+    """Smooth an image's colours along its edges, its light left as it is: a guided filter.
 
-    Optimized pictures have coloured speckle that paintings don't have.
+    Optimized images have coloured speckle that paintings don't have.
 
     Args:
-        picture: uint8 of shape `(height, width, 3)`.
+        image: uint8 of shape `(height, width, 3)`.
 
     Returns:
         An array of the same shape and dtype.
@@ -295,7 +295,7 @@ def denoise_chrominance(picture: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    lab = cv2.cvtColor(picture.astype("float32") / 255, cv2.COLOR_RGB2LAB)
+    lab = cv2.cvtColor(image.astype("float32") / 255, cv2.COLOR_RGB2LAB)
     guide = lab[..., 0] / 100
 
     def mean(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A whole picture in the style of another: neural style transfer.
+"""A whole image in the style of another: neural style transfer.
 
 Reached as `keras_practical.style.restyle`.
 """
@@ -22,8 +22,8 @@ from keras_practical.style.features import (
     style_layers,
 )
 from keras_practical.style.losses import StyleProgress, gram_matrix, objective_of, smoothness_weight
-from keras_practical.style.pasting import as_picture
-from keras_practical.style.scene import resized_picture
+from keras_practical.style.pasting import as_image
+from keras_practical.style.scene import resized_image
 from keras_practical.utils.checks import check_count, check_positive
 from keras_practical.utils.keras_internals.gradients import value_and_gradient
 from keras_practical.utils.progress import progress_bar
@@ -45,13 +45,13 @@ def restyle(
     callback: Callable[[StyleProgress], None] | None = None,
     verbose: bool = True,
 ) -> np.ndarray:
-    """Paint a picture in the style of another.
+    """Paint an image in the style of another.
 
     Use it to see what features and Gram matrices do, before `harmonize`, which paints only an
     object and looks for what suits it. The plain-Keras equivalent is the code example "Neural style
     transfer", whose gradient steps need ten times as many evaluations.
 
-    Ctrl-C gives the best picture so far.
+    Ctrl-C gives the best image so far.
 
     Args:
         content: What to show: a path, or an array of shape `(height, width, 3)` in [0, 255].
@@ -61,14 +61,14 @@ def restyle(
         weights: As in `harmonize`.
         preprocessing: As in `harmonize`.
         image_size: The longer side, in pixels, of the result and of the style, >= 64. A smaller
-            picture isn't enlarged.
+            image isn't enlarged.
         strength: How strongly style counts against content, > 0.
         steps: Evaluations of the loss, >= 1.
         callback: As in `harmonize`.
         verbose: As in `harmonize`.
 
     Returns:
-        The picture: uint8, as large as `content` or smaller.
+        The image: uint8, as large as `content` or smaller.
 
     Raises:
         ValueError: An argument is outside its range.
@@ -77,8 +77,8 @@ def restyle(
     Example:
 
     >>> network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3, 2)])
-    >>> pictures = np.random.default_rng(0).integers(0, 255, (2, 80, 64, 3))
-    >>> restyle(*pictures, extractor=network, steps=2, verbose=False).shape
+    >>> images = np.random.default_rng(0).integers(0, 255, (2, 80, 64, 3))
+    >>> restyle(*images, extractor=network, steps=2, verbose=False).shape
     (80, 64, 3)
 
     Reference:
@@ -88,8 +88,8 @@ def restyle(
     check_count("steps", steps)
     check_positive("strength", strength)
     shown, painting = (
-        resized_picture(picture, min(1.0, image_size / max(picture.shape[:2])))
-        for picture in (as_picture("content", content), as_picture("style", style))
+        resized_image(image, min(1.0, image_size / max(image.shape[:2])))
+        for image in (as_image("content", content), as_image("style", style))
     )
     opened = open_backbone(
         extractor,
@@ -103,9 +103,9 @@ def restyle(
     names = style_layers(network, layers)
     wanted_layers = tuple(dict.fromkeys((names.content, *names.fine)))
 
-    def features(picture: np.ndarray) -> tuple[keras.Model, dict[str, np.ndarray]]:
-        maps = feature_maps(network, wanted_layers, scaling, picture.shape[:2])
-        found = maps(picture[None].astype("float32"))
+    def features(image: np.ndarray) -> tuple[keras.Model, dict[str, np.ndarray]]:
+        maps = feature_maps(network, wanted_layers, scaling, image.shape[:2])
+        found = maps(image[None].astype("float32"))
         return maps, {
             name: ops.convert_to_numpy(ops.reshape(values, (-1, values.shape[-1])))
             for name, values in found.items()

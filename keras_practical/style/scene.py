@@ -26,8 +26,8 @@ class Scene:
         if factor >= 1:
             return self
         return Scene(
-            *(resized_picture(part, factor) for part in (self.painting, self.composite)),
-            *(resized_picture(part, factor) for part in (self.mask, self.alpha)),
+            *(resized_image(part, factor) for part in (self.painting, self.composite)),
+            *(resized_image(part, factor) for part in (self.mask, self.alpha)),
         )
 
     def cropped(self) -> tuple[Scene, tuple[slice, slice]]:
@@ -57,23 +57,23 @@ class Scene:
 
 
 def placed(scene: Scene, box: tuple[slice, slice], pixels: np.ndarray) -> np.ndarray:
-    """Return the whole picture with new pixels around the object."""
+    """Return the whole image with new pixels around the object."""
     whole = scene.painting.astype("float32")
     alpha = scene.alpha[box][..., None]
     whole[box] += alpha * (255 * pixels - whole[box])
     return np.clip(np.rint(whole), 0, 255).astype("uint8")
 
 
-def resized_picture(picture: np.ndarray, factor: float) -> np.ndarray:
-    """Return a picture with its sides multiplied by a factor, at most 1."""
+def resized_image(image: np.ndarray, factor: float) -> np.ndarray:
+    """Return an image with its sides multiplied by a factor, at most 1."""
     import cv2
 
-    size = tuple(max(1, round(side * factor)) for side in picture.shape[1::-1])
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    size = tuple(max(1, round(side * factor)) for side in image.shape[1::-1])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def grown(found: np.ndarray, small: np.ndarray, large: np.ndarray) -> np.ndarray:
-    """Return a larger picture with the change that was made to the smaller one."""
+    """Return a larger image with the change that was made to the smaller one."""
     import cv2
 
     change = found.astype("float32") - small

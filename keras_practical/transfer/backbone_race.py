@@ -60,7 +60,7 @@ class BackboneRace:
 
     Attributes:
         results: One `RaceResult` a backbone.
-        n: Number of pictures.
+        n: Number of images.
 
     Example:
 
@@ -104,7 +104,7 @@ class BackboneRace:
             )
         # Room for the fastest one's name.
         ax.set_xlim(0, 1.35 * max(ax.dataLim.x1, 1.0))
-        ax.set_xlabel("pictures a second on this machine")
+        ax.set_xlabel("images a second on this machine")
         ax.set_ylabel("accuracy of a probe (95 % interval)")
         ax.grid(alpha=0.3)
         return ax
@@ -119,7 +119,7 @@ def compare_backbones(
     seed: int = 0,
     verbose: bool = True,
 ) -> BackboneRace:
-    """Race backbones on your own pictures: accuracy of a probe, speed, size.
+    """Race backbones on your own images: accuracy of a probe, speed, size.
 
     Use it before choosing one: the ranking on ImageNet needn't be yours, and a difference within
     the intervals is none. In plain Keras one would fine-tune each of them.

@@ -1,4 +1,4 @@
-"""Features of pictures, computed once: training a head on them then takes seconds."""
+"""Features of images, computed once: training a head on them then takes seconds."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ def embed(
     mixed_precision: bool | None = None,
     verbose: bool = True,
 ) -> Embeddings:
-    """Compute what a network sees in each picture, once, to train on it many times.
+    """Compute what a network sees in each image, once, to train on it many times.
 
-    Use it because the backbone's pass over the pictures is nearly all the cost of transfer
+    Use it because the backbone's pass over the images is nearly all the cost of transfer
     learning, and with a frozen backbone it's the same in every epoch. In plain Keras one calls
-    `predict` on the backbone, and must see to it that labels and pictures keep their order.
+    `predict` on the backbone, and must see to it that labels and images keep their order.
 
     Args:
         model: A name in `keras_practical.models.BACKBONES`, with its ImageNet weights and
             preprocessing; or a `keras.Model`. A classifier, whose last activation is softmax or
             sigmoid, gives the vectors that its head gets; any other model its output. Feature maps
-            are averaged over the picture.
+            are averaged over the image.
         data: A data set of `load_images`, in the order of its index also where `fit` gets it
             shuffled; any other `tf.data.Dataset` or `PyDataset` of `(images, labels)` batches, in
             its own order; or one `(images, labels)` pair of arrays.
         augmentation: A Keras layer, or a list of them, for `views`.
-        copies: Augmented views of each picture, >= 1; without `augmentation` there are none.
+        copies: Augmented views of each image, >= 1; without `augmentation` there are none.
         seed: Whole number >= 0; decides what the augmentation draws, whatever its layers' seeds.
-        batch_size: Pictures at a time. Default: as many as fit into memory, at most 64.
-        cache_dir: Folder for what was computed: another run with the very same pictures, weights,
+        batch_size: Images at a time. Default: as many as fit into memory, at most 64.
+        cache_dir: Folder for what was computed: another run with the very same images, weights,
             settings and seed finds it there, one that was killed goes on where it was, and what is
             damaged is computed again. The features are then mapped from the file instead of taking
             memory. Default: no file.
@@ -67,7 +67,7 @@ def embed(
         `Embeddings` with `features`, `labels` and `index`, aligned.
 
     Raises:
-        ValueError: An argument is out of range, there are no pictures, the model's output can't be
+        ValueError: An argument is out of range, there are no images, the model's output can't be
             averaged to a vector or has NaN, or with `cache_dir` the data set isn't the same each
             time.
 
@@ -90,14 +90,14 @@ def embed(
         check_count("batch_size", batch_size)
     started = time.perf_counter()
     layers = as_layers(augmentation)
-    pictures = pieces_of(data, repeatable=cache_dir is not None)
-    body = feature_model(model, pictures.shape)
+    reader = pieces_of(data, repeatable=cache_dir is not None)
+    body = feature_model(model, reader.shape)
     half = _has_gpu() if mixed_precision is None else mixed_precision
     network = FeatureNetwork(body, batch_size, half)
     stores: list[_Memory | FeatureFile] = [_Memory(1), _Memory(copies if layers else 0)]
     if cache_dir is not None:
-        network_key = (model_fingerprint(body), half, pictures.content)
-        shape = (pictures.count or 0, body.output_shape[-1])
+        network_key = (model_fingerprint(body), half, reader.content)
+        shape = (reader.count or 0, body.output_shape[-1])
         stores[0] = FeatureFile(cache_dir, _key(network_key), (1, *shape), piece=PIECE)
         if layers:
             key = _key((network_key, layers_fingerprint(layers), seed, copies))
@@ -115,11 +115,11 @@ def embed(
     with ExitStack() as opened:
         for store in stores:
             opened.enter_context(store)
-        total = None if pictures.count is None else _to_do(pictures.count, missing)
+        total = None if reader.count is None else _to_do(reader.count, missing)
         advance = opened.enter_context(
-            progress_bar("Embedding", total, show=verbose, unit="pictures")
+            progress_bar("Embedding", total, show=verbose, unit="images")
         )
-        for piece, images, piece_labels in pictures.pieces(lambda piece: bool(missing(piece))):
+        for piece, images, piece_labels in reader.pieces(lambda piece: bool(missing(piece))):
             parts.append(piece_labels)
             for change, store, view in missing(piece):
                 store.write(piece, view, _features(network, change, images, piece))
@@ -132,15 +132,15 @@ def embed(
     found = Embeddings(
         features,
         labels,
-        tuple(pictures.record(place, _class_of(label)) for place, label in enumerate(labels)),
-        pictures.class_names or _numbered(labels),
+        tuple(reader.record(place, _class_of(label)) for place, label in enumerate(labels)),
+        reader.class_names or _numbered(labels),
         augmented,
         computed,
     )
     if unreadable:
         names = ", ".join(found.index[place].name for place in sorted(unreadable)[:5])
         warnings.warn(
-            f"embed leaves out {len(unreadable)} pictures that can't be read: {names}"
+            f"embed leaves out {len(unreadable)} images that can't be read: {names}"
             + ", ..." * (len(unreadable) > 5),
             stacklevel=2,
         )
@@ -155,7 +155,7 @@ def _key(settings: Any) -> str:
 
 
 def _to_do(count: int, missing: Callable[[int], Sequence[Any]]) -> int:
-    """Return how many pictures the network will see, each view counted."""
+    """Return how many images the network will see, each view counted."""
     starts = range(0, count, PIECE)
     return sum(
         len(missing(piece)) * min(PIECE, count - start) for piece, start in enumerate(starts)
@@ -165,14 +165,14 @@ def _to_do(count: int, missing: Callable[[int], Sequence[Any]]) -> int:
 def _features(
     network: FeatureNetwork, change: _Augmentation, images: np.ndarray, piece: int
 ) -> np.ndarray:
-    """Return a view's features, NaN for pictures that couldn't be read."""
-    # Told by the pictures: a rectifier makes something out of nothing.
+    """Return a view's features, NaN for images that couldn't be read."""
+    # Told by the images: a rectifier makes something out of nothing.
     unreadable = np.isnan(images[:, 0, 0, 0])
     whole = np.nan_to_num(images) if unreadable.any() else images
     found = network(change(whole, piece))
     if np.isnan(found[~unreadable]).any():
         raise ValueError(
-            "The network gives NaN for pictures that are whole. Check its weights and what it "
+            "The network gives NaN for images that are whole. Check its weights and what it "
             "expects of its pixels."
         )
     found[unreadable] = np.nan
@@ -182,7 +182,7 @@ def _features(
 class _Augmentation:
     """Copies of layers that draw the same for the same piece, whatever was drawn before.
 
-    So a run that was killed goes on with the very same pictures.
+    So a run that was killed goes on with the very same images.
     """
 
     def __init__(self, layers: Sequence[Any], seeds: tuple[int, ...]) -> None:
@@ -200,7 +200,7 @@ class _Augmentation:
 
 
 class _Memory:
-    """What `FeatureFile` does, without a file and for any number of pictures."""
+    """What `FeatureFile` does, without a file and for any number of images."""
 
     def __init__(self, views: int) -> None:
         self._parts: list[list[np.ndarray]] = [[] for _ in range(views)]
@@ -249,6 +249,6 @@ def _announcement(found: Embeddings, name: str, seconds: float) -> str:
     cached = "" if found.computed >= total else f", {total - found.computed:,} from the cache"
     speed = f" ({found.computed / seconds:.0f} a second)" if found.computed else ""
     return (
-        f"embed: {len(found):,} pictures{views}, {found.features.shape[1]:,} features each by "
+        f"embed: {len(found):,} images{views}, {found.features.shape[1]:,} features each by "
         f"{name}, {seconds:.1f} s{speed}{cached}"
     )

@@ -25,12 +25,12 @@ _DRAWS = 500
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Accuracy by the number of training pictures, and what more would bring; prints as text.
+    """Accuracy by the number of training images, and what more would bring; prints as text.
 
     Attributes:
-        sizes: Training pictures of a class (on average), ascending, shape `(points,)`.
-        accuracies: Of a probe on held-out pictures, shape `(repeats, points)`.
-        n: Number of pictures there are.
+        sizes: Training images of a class (on average), ascending, shape `(points,)`.
+        accuracies: Of a probe on held-out images, shape `(repeats, points)`.
+        n: Number of images there are.
         classes: Number of classes.
         law: The power law that was fitted to the error.
         laws: Power laws of resampled measurements, for the bands.
@@ -51,21 +51,21 @@ class LearningCurve:
     laws: tuple[PowerLaw, ...]
 
     def accuracy_at(self, per_class: float) -> tuple[float, float, float]:
-        """Return the accuracy to expect with so many pictures a class, and its 95 % band.
+        """Return the accuracy to expect with so many images a class, and its 95 % band.
 
-        The band holds the accuracy that one would measure on as many other pictures as there are
+        The band holds the accuracy that one would measure on as many other images as there are
         now.
         """
         drawn = np.array([float(law.at(np.array(per_class))) for law in self.laws])
         error = float(self.law.at(np.array(per_class)))
-        # What was measured and what will be are both measured on so many pictures only.
+        # What was measured and what will be are both measured on so many images only.
         spread = np.sqrt(2 * max(error, 1 / self.n) * (1 - min(error, 0.5)) / self.n)
         noise = np.random.default_rng(0).normal(0, spread, (20, len(drawn)))
         low, high = np.quantile(1 - drawn + noise, [0.025, 0.975])
         return 1 - error, float(max(0.0, low)), float(min(1.0, high))
 
     def gain(self, factor: float) -> tuple[float, float, float]:
-        """Return what `factor` times the pictures would add to the accuracy, and its 95 % band."""
+        """Return what `factor` times the images would add to the accuracy, and its 95 % band."""
         check_between("factor", factor, 1.0, 1000.0)
         now = self.sizes[-1]
         ends = np.array([now, factor * now])
@@ -96,7 +96,7 @@ class LearningCurve:
         return self.accuracies.std(0, ddof=1)
 
     def plot(self, *, factor: float = 4.0, ax: Axes | None = None) -> Axes:
-        """Draw the curve up to `factor` times the pictures, with its band, and return the axes."""
+        """Draw the curve up to `factor` times the images, with its band, and return the axes."""
         ax = axes_or_new(ax, (6, 3.8))
         ends = np.geomspace(self.sizes[0], factor * self.sizes[-1], 60)
         middle, low, high = np.array([self.accuracy_at(size) for size in ends]).T
@@ -116,7 +116,7 @@ class LearningCurve:
         ticks = [*self.sizes[::2], factor * self.sizes[-1]]
         ax.set_xticks(ticks, [f"{size:.0f}" for size in ticks])
         ax.minorticks_off()
-        ax.set_xlabel("training pictures a class")
+        ax.set_xlabel("training images a class")
         ax.set_ylabel("accuracy")
         ax.legend()
         return ax
@@ -131,16 +131,16 @@ def learning_curve(
     seed: int = 0,
     verbose: bool = True,
 ) -> LearningCurve:
-    """Measure a probe on more and more of the pictures, and say what still more would bring.
+    """Measure a probe on more and more of the images, and say what still more would bring.
 
     Use it before collecting photos: the answer is a number with a band, in seconds. It has no
     equivalent in plain Keras.
 
     Args:
-        embeddings: All pictures there are.
+        embeddings: All images there are.
         points: Sizes of training set to measure, >= 4, from a sixteenth to all of the training
             part; each smaller set is part of the larger one.
-        repeats: How often to divide anew into training and test pictures, >= 2.
+        repeats: How often to divide anew into training and test images, >= 2.
         test_fraction: Part to judge by, in [0.05, 0.5].
         seed: Whole number >= 0; decides the divisions.
         verbose: Whether to show a progress bar.
@@ -149,7 +149,7 @@ def learning_curve(
         A `LearningCurve`; print it, `plot` it, ask it for `gain` or `accuracy_at`.
 
     Raises:
-        ValueError: An argument is out of range, or there are too few pictures: at least 16 of each
+        ValueError: An argument is out of range, or there are too few images: at least 16 of each
             class.
 
     Example:
@@ -175,14 +175,13 @@ def learning_curve(
     if counts.min() < 16:
         name = embeddings.class_names[int(counts.argmin())]
         raise ValueError(
-            "A learning curve needs 16 pictures of each class. "
-            f"Received: {counts.min()} of {name!r}"
+            f"A learning curve needs 16 images of each class. Received: {counts.min()} of {name!r}"
         )
     fractions = np.geomspace(1 / 16, 1, points)
     accuracies = np.zeros((repeats, points))
     sizes = np.zeros(points)
     # One penalty throughout, the one that suits all of them: searching it anew for each size would
-    # take most of the time, and on few pictures be mostly chance.
+    # take most of the time, and on few images be mostly chance.
     strength = fit_probe(embeddings, seed=seed).strength
     for repeat in track(range(repeats), "Learning curve", repeats, show=verbose):
         rng = np.random.default_rng([seed, repeat])

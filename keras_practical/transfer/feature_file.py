@@ -23,8 +23,8 @@ class FeatureFile:
     Args:
         folder: Where the files are; made if it isn't there.
         key: Names the content: another key, another file.
-        shape: Views, pictures and features of the array.
-        piece: Pictures in a piece.
+        shape: Views, images and features of the array.
+        piece: Images in a piece.
 
     Raises:
         OSError: The folder can't be written to.
@@ -74,7 +74,7 @@ class FeatureFile:
 
     @property
     def nan_rows(self) -> set[int]:
-        """The pictures that couldn't be read."""
+        """The images that couldn't be read."""
         return self._nan_rows
 
     def needs(self, piece: int, view: int) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures as points on a page: those that a network finds alike lie close together."""
+"""Images as points on a page: those that a network finds alike lie close together."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _MOST_DIRECTIONS = 50
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EmbeddingMap:
-    """Pictures as points, coloured by class, mistakes circled; `plot` it.
+    """Images as points, coloured by class, mistakes circled; `plot` it.
 
     Attributes:
         points: float64 of shape `(n, 2)`.
         labels: Integers of shape `(n,)`.
         class_names: One name a class.
-        names: The pictures' names; empty if unknown.
+        names: The images' names; empty if unknown.
         wrong: Whether a model errs on each, bool of shape `(n,)`; `None` if nobody said.
         method: `"pca"` or `"tsne"`.
         explained: Part of the variance that the page shows, in [0, 1]; `None` for t-SNE.
@@ -56,7 +56,7 @@ class EmbeddingMap:
     explained: float | None = None
 
     def nearest(self, place: int, n: int) -> tuple[int, ...]:
-        """Return the places of the `n` pictures next to the one at `place`, nearest first."""
+        """Return the places of the `n` images next to the one at `place`, nearest first."""
         check_count("n", n)
         distances = np.square(self.points - self.points[place]).sum(1)
         distances[place] = np.inf
@@ -117,21 +117,21 @@ def embedding_map(
     seed: int = 0,
     verbose: bool = True,
 ) -> EmbeddingMap:
-    """Lay out pictures on a page so that those with similar features lie close together.
+    """Lay out images on a page so that those with similar features lie close together.
 
     Use it to see whether classes part, whether one falls into several kinds, and where the mistakes
     lie: on a border, or amid another class, which speaks for a wrong label. It takes a few lines of
     scikit-learn without this helper.
 
     Args:
-        embeddings: From `embed`; labels must be integers. At least three pictures.
+        embeddings: From `embed`; labels must be integers. At least three images.
         method: `"pca"`: the two directions in which features differ most, in a moment, distances
             true as far as the page shows them. `"tsne"`: neighbours stay neighbours, which parts
             classes better; sizes of groups and distances between them mean nothing. It takes some
-            ten seconds for 1,000 pictures.
-        wrong: Whether a model errs on each picture, bool of shape `(n,)`, such as
+            ten seconds for 1,000 images.
+        wrong: Whether a model errs on each image, bool of shape `(n,)`, such as
             `Interpretation.wrong` of the same data. Default: no mistakes are marked.
-        perplexity: How many neighbours count, for `"tsne"`, > 0; at most a third of the pictures.
+        perplexity: How many neighbours count, for `"tsne"`, > 0; at most a third of the images.
         seed: Whole number >= 0; decides what the PCA of many features draws. t-SNE starts from it.
         verbose: Whether to show that t-SNE is at work.
 
@@ -161,13 +161,13 @@ def embedding_map(
     n = len(embeddings)
     if n < 3 or np.ndim(embeddings.labels) != 1:
         raise ValueError(
-            "`embeddings` must be of at least three pictures with one integer label each. "
-            f"Received: {n} pictures, labels of shape {np.shape(embeddings.labels)}"
+            "`embeddings` must be of at least three images with one integer label each. "
+            f"Received: {n} images, labels of shape {np.shape(embeddings.labels)}"
         )
     errors = None if wrong is None else np.asarray(wrong, bool)
     if errors is not None and errors.shape != (n,):
         raise ValueError(
-            f"`wrong` must say yes or no for each of {n} pictures. Received: shape {errors.shape}"
+            f"`wrong` must say yes or no for each of {n} images. Received: shape {errors.shape}"
         )
     features = np.asarray(embeddings.features, "float64")
     directions = min(2 if method == "pca" else _MOST_DIRECTIONS, *features.shape)

@@ -1,4 +1,4 @@
-"""Networks from pictures to feature vectors, cut out of classifiers or built on backbones."""
+"""Networks from images to feature vectors, cut out of classifiers or built on backbones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         model: A functional or sequential classifier, such as `transfer.classifier`'s.
 
     Returns:
-        Two models: from pictures to the input of the head's first layer that has weights or draws
+        Two models: from images to the input of the head's first layer that has weights or draws
         random numbers, and from there to the outputs.
 
     Raises:
@@ -66,11 +66,11 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def feature_model(model: str | keras.Model, shape: tuple[int, ...]) -> keras.Model:
-    """Return the model from pictures to vectors that `embed` uses.
+    """Return the model from images to vectors that `embed` uses.
 
     Args:
         model: As in `embed`.
-        shape: Height, width and channels of the pictures.
+        shape: Height, width and channels of the images.
 
     Returns:
         A model from `(batch, height, width, channels)` to `(batch, size)`, on the given model's
@@ -101,11 +101,11 @@ def feature_model(model: str | keras.Model, shape: tuple[int, ...]) -> keras.Mod
 
 
 class FeatureNetwork:
-    """A model that computes features of any number of pictures, a batch at a time.
+    """A model that computes features of any number of images, a batch at a time.
 
     Args:
-        model: A model from pictures to vectors.
-        batch_size: Pictures at a time. Default: as many as fit into memory, at most 64; fewer
+        model: A model from images to vectors.
+        batch_size: Images at a time. Default: as many as fit into memory, at most 64; fewer
             after all if the device's memory runs out.
         half_precision: Whether to compute in float16.
 
@@ -155,7 +155,7 @@ def _is_classifier(model: keras.Model) -> bool:
 
 
 def _batch_size(model: keras.Model) -> int:
-    """Return how many pictures at a time are sure to fit into memory."""
+    """Return how many images at a time are sure to fit into memory."""
     import psutil
 
     sizes = [math.prod(side or 1 for side in shape[1:]) for shape in output_shapes(model)]

@@ -47,7 +47,7 @@ def fine_tune(
     and configuration that the model was compiled with; loss and metrics stay. In plain Keras this
     is two rounds of setting `trainable`, compiling and `fit`, at one learning rate for all layers.
 
-    The frozen backbone sees each picture once, not once an epoch, where that gives the same
+    The frozen backbone sees each image once, not once an epoch, where that gives the same
     result: with data of `load_images` or arrays and without random layers before the head. Then
     many frozen epochs cost hardly more than one. What is done is said.
 
@@ -70,7 +70,7 @@ def fine_tune(
         backbone_multiplier: Learning rate of the backbone's last layer group in the second phase,
             as a part of the head's, > 0. It falls geometrically to a tenth of that for the first.
         train_batch_norm: As in `freeze_to`.
-        copies: For a model with augmentation inside: `embed` each training picture and so many
+        copies: For a model with augmentation inside: `embed` each training image and so many
             augmented views of it, >= 1, for the first phase; each epoch takes one of them. 0 never
             embeds. Default: embed where the result is the same.
         cache_dir: As in `embed`.

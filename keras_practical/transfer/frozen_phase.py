@@ -31,12 +31,12 @@ _HARMLESS = (
 
 
 class FeatureBatches(keras.utils.PyDataset):
-    """Batches of features in a new order each epoch, one view of each picture at a time.
+    """Batches of features in a new order each epoch, one view of each image at a time.
 
     Args:
-        embeddings: What to train on. Each epoch takes each picture once: as it is or, in turn, in
+        embeddings: What to train on. Each epoch takes each image once: as it is or, in turn, in
             one of its augmented views.
-        batch_size: Pictures a batch.
+        batch_size: Images a batch.
         order: Draws the order of each epoch.
 
     Example:
@@ -137,7 +137,7 @@ def head_training(
             return f"{type(callback).__name__} may want to see the whole model"
     source = origin_of(train).source
     if source is None and not isinstance(train, tuple):
-        return "what the data set does to its pictures isn't known; load_images or arrays tell"
+        return "what the data set does to its images isn't known; load_images or arrays tell"
     try:
         body, head = split_at_features(model)
     except ValueError as error:

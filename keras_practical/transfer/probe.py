@@ -125,16 +125,16 @@ def linear_probe(
 ) -> keras.Model:
     """Return a classifier whose head is a logistic regression on the backbone's features.
 
-    Start every project with it: one pass over the pictures, no learning rate, no epochs. What
+    Start every project with it: one pass over the images, no learning rate, no epochs. What
     fine-tuning adds to it may not be worth the wait. In plain Keras one calls `predict` on the
     backbone, fits scikit-learn's `LogisticRegression`, and has two models to carry around.
 
     Args:
         backbone: As in `fine_tuning.classifier`.
         data: Training data, as in `embed`.
-        image_size: As in `fine_tuning.classifier`. Default: the pictures' own.
+        image_size: As in `fine_tuning.classifier`. Default: the images' own.
         preprocessing: As in `fine_tuning.classifier`.
-        augmentation: A Keras layer, or a list of them: each picture is learnt as it is and in
+        augmentation: A Keras layer, or a list of them: each image is learnt as it is and in
             `copies` augmented views. They aren't part of the model.
         copies: As in `embed`.
         strength: As in `fit_probe`.
@@ -191,7 +191,7 @@ def linear_probe(
     if verbose:
         print(
             f"linear_probe: {probe.kernel.size + probe.bias.size:,} coefficients from "
-            f"{len(embeddings):,} pictures, C = {probe.strength:g} "
+            f"{len(embeddings):,} images, C = {probe.strength:g} "
             f"({'chosen by cross-validation' if strength is None else 'as given'})"
         )
     return model

@@ -26,7 +26,7 @@ def progress_bar(
     """Show a bar while the block runs; it's given a function to call with each step's size.
 
     A text that is passed with the size is shown beside the description. With a `unit`, such as
-    `"pictures"`, the bar says how many of them a second there are.
+    `"images"`, the bar says how many of them a second there are.
     """
     from rich import get_console
     from rich.progress import (

@@ -201,7 +201,7 @@ def test_bad_arguments(arguments, message):
 
 
 def test_colours_of_grey_pictures_are_refused():
-    with pytest.raises(ValueError, match="need pictures of three channels"):
+    with pytest.raises(ValueError, match="need images of three channels"):
         RandomColor(hue=0.1)(np.zeros((1, 4, 4, 1), "float32"), training=True)
 
 

@@ -208,7 +208,7 @@ def test_fine_tune_takes_it():
 def test_inputs_that_are_no_pictures_are_refused():
     flat = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
     flat.compile(loss="mse")
-    with pytest.raises(ValueError, match="BatchMixing needs one batch of pictures"):
+    with pytest.raises(ValueError, match="BatchMixing needs one batch of images"):
         flat.fit(np.ones((4, 5)), np.ones((4, 3)), verbose=0, callbacks=[BatchMixing()])
 
 

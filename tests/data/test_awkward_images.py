@@ -15,26 +15,26 @@ GARBAGE = np.random.default_rng(0).bytes(400)
 
 
 def saved(image, file_format, **options):
-    """Return a picture file's bytes."""
+    """Return an image file's bytes."""
     stream = io.BytesIO()
     image.save(stream, file_format, **options)
     return stream.getvalue()
 
 
 def colors_of(data):
-    """Return the colours of a one-row picture."""
+    """Return the colours of a one-row image."""
     return read_image(data)[0].tolist()
 
 
 def greys_of(data):
-    """Return the values of a one-row picture that must be grey."""
+    """Return the values of a one-row image that must be grey."""
     pixels = read_image(data)
     assert (pixels == pixels[:, :, :1]).all()
     return pixels[0, :, 0].tolist()
 
 
 def row(mode, *values):
-    """Return a picture of one row."""
+    """Return an image of one row."""
     image = Image.new(mode, (len(values), 1))
     image.putdata(values)
     return image
@@ -124,7 +124,7 @@ def test_animation_gives_its_first_frame(file_format):
 
 @pytest.mark.parametrize(("file_format", "extension"), [("PNG", "jpg"), ("JPEG", "png")])
 def test_extension_may_be_wrong(file_format, extension, tmp_path):
-    file = tmp_path / f"picture.{extension}"
+    file = tmp_path / f"image.{extension}"
     file.write_bytes(saved(Image.new("RGB", (6, 4), "white"), file_format))
     assert (read_image(file) == np.full((4, 6, 3), 255)).all()
     assert inspect(file).problem is None
@@ -150,8 +150,8 @@ def test_truncated_file_is_named(file_format, tmp_path, rng):
     ("data", "reason"),
     [
         (b"", "the file is empty"),
-        (b"<html>Not found</html>", "it is not a picture in a known format"),
-        (GARBAGE, "it is not a picture in a known format"),
+        (b"<html>Not found</html>", "it is not an image in a known format"),
+        (GARBAGE, "it is not an image in a known format"),
         (b"\xff\xd8\xff" + GARBAGE, ".+"),
         (b"\x89PNG\r\n\x1a\n" + GARBAGE, ".+"),
         (b"II*\0" + GARBAGE, ".+"),
@@ -167,7 +167,7 @@ def test_no_picture_is_named_with_the_reason(data, reason, tmp_path):
 
 @pytest.mark.parametrize("source", ["no/such.jpg", None, 3, ["a.jpg"]])
 def test_no_file_is_a_value_error(source):
-    reason = r"no/such\.jpg: there is no such file" if source == "no/such.jpg" else "the picture"
+    reason = r"no/such\.jpg: there is no such file" if source == "no/such.jpg" else "the image"
     with pytest.raises(ValueError, match=f"^Can't read {reason}"):
         read_image(source)
     assert inspect(source).problem
@@ -191,7 +191,7 @@ def test_eps_is_not_opened():
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
     with Image.open(io.BytesIO(eps)) as image:
         assert image.format == "EPS"
-    with pytest.raises(ValueError, match="not a picture in a known format"):
+    with pytest.raises(ValueError, match="not an image in a known format"):
         read_image(eps)
     assert inspect(eps).problem
 

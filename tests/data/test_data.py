@@ -25,7 +25,7 @@ def break_in_the_middle(file):
 
 @pytest.fixture
 def pets(tmp_path):
-    """Ten pictures of each of two classes; the grey is 100 x class + position."""
+    """Ten images of each of two classes; the grey is 100 x class + position."""
     root = tmp_path / "pets"
     for label, name in enumerate(("cats", "dogs")):
         for number in range(10):
@@ -158,7 +158,7 @@ def test_csv_is_loaded(pets):
 
 def test_csv_without_training_pictures_is_refused(pets):
     (pets / "t.csv").write_text("path,label,split\ncats/1.png,cats,test\ndogs/1.png,dogs,test")
-    with pytest.raises(ValueError, match="Class 'cats' has no readable picture for train"):
+    with pytest.raises(ValueError, match="Class 'cats' has no readable image for train"):
         load(pets / "t.csv")
 
 
@@ -185,14 +185,14 @@ def test_validation_keeps_the_order_of_the_index(pets):
 @pytest.mark.parametrize("cache", ["memory", None])
 def test_unreadable_pictures_are_left_out_with_one_warning(cache, pets):
     (pets / "cats" / "3.png").write_bytes(b"")
-    (pets / "dogs" / "7.png").write_text("no picture")
-    with pytest.warns(UserWarning, match="2 of 20 pictures can't be read") as caught:
+    (pets / "dogs" / "7.png").write_text("no image")
+    with pytest.warns(UserWarning, match="2 of 20 images can't be read") as caught:
         data = load(pets, cache=cache)
     (warning,) = caught
     assert warning.filename == __file__
     text = str(warning.message)
     assert f"{pets / 'cats' / '3.png'}: the file is empty" in text
-    assert f"{pets / 'dogs' / '7.png'}: it is not a picture" in text
+    assert f"{pets / 'dogs' / '7.png'}: it is not an image" in text
     assert len(data.index.problems) == 2
     found = greys(data.train) + greys(data.validation)
     assert sorted(found) == [n for n in (*range(10), *range(100, 110)) if n not in (3, 107)]
@@ -221,7 +221,7 @@ def test_class_without_a_readable_picture_is_refused(broken, pets):
     for name in broken:
         for file in (pets / name).iterdir():
             file.write_bytes(b"")
-    with pytest.raises(ValueError, match="Class 'cats' has no readable picture for train"):
+    with pytest.raises(ValueError, match="Class 'cats' has no readable image for train"):
         load(pets)
 
 
@@ -233,13 +233,13 @@ def test_split_without_a_readable_picture_is_refused(tmp_path):
             paint(tmp_path / split / name / "2.png", 0)
     for file in (tmp_path / "test").rglob("*.png"):
         file.write_bytes(b"")
-    with pytest.raises(ValueError, match="Class 'a' has no readable picture for test"):
+    with pytest.raises(ValueError, match="Class 'a' has no readable image for test"):
         load(tmp_path)
 
 
 def test_class_with_one_picture_cannot_be_split():
     arrays = np.zeros((3, 4, 4)), [0, 0, 1]
-    with pytest.raises(ValueError, match=r"Class '1' has one picture.*validation_fraction=0"):
+    with pytest.raises(ValueError, match=r"Class '1' has one image.*validation_fraction=0"):
         load(arrays)
     assert load(arrays, validation_fraction=0).index.counts("train") == {"0": 2, "1": 1}
 
@@ -262,7 +262,7 @@ def test_training_goes_on_over_broken_files(batch_size, pets):
 def test_broken_validation_files_are_found_before_training(pets):
     broken = load(pets).index.split("validation")[0]
     break_in_the_middle(pets / broken.name)
-    with pytest.warns(UserWarning, match=r"1 of 20 pictures can't be read:\n.*broken data"):
+    with pytest.warns(UserWarning, match=r"1 of 20 images can't be read:\n.*broken data"):
         data = load(pets, cache=None)
     assert [record.name for record in data.index.problems] == [broken.name]
     assert (len(greys(data.train)), len(greys(data.validation))) == (16, 3)
@@ -273,7 +273,7 @@ def test_training_stops_when_nothing_is_left(pets):
     data = load(pets, cache=None)
     for file in pets.rglob("*.png"):
         file.unlink()
-    with pytest.raises(tf.errors.OpError, match="Not one of the training pictures can be read"):
+    with pytest.raises(tf.errors.OpError, match="Not one of the training images can be read"):
         list(data.train)
 
 

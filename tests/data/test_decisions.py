@@ -6,7 +6,7 @@ from PIL import Image
 
 from keras_practical import ImageIndex, ImageRecord, load_images
 from keras_practical.data.decisions import apply_decisions
-from keras_practical.data.image_set import PictureFinder
+from keras_practical.data.image_set import ImageFinder
 
 INDEX = ImageIndex(
     (ImageRecord("a", 0), ImageRecord("b", 0), ImageRecord("ç", 1, "validation")),
@@ -59,7 +59,7 @@ def test_decisions_come_from_any_spreadsheet(tmp_path, separator, end):
     [
         ("name,decision\na,keep", r"decisions\.csv has no column 'label'; .* name, decision\."),
         ("", r"no column 'name'; its columns are none"),
-        ("name,decision,label\na,keep,\nx,keep,", "line 3: the index has no picture 'x'"),
+        ("name,decision,label\na,keep,\nx,keep,", "line 3: the index has no image 'x'"),
         ("name,decision,label\na,burn,", "line 2: 'burn' is no decision; use keep, relabel, del"),
         ("name,decision,label\na,relabel,cows", "line 2: 'cows' is no class; .* cats, dogs"),
         ("name,decision,label\na,relabel,", "line 2: '' is no class"),
@@ -77,7 +77,7 @@ def test_the_same_decision_twice_is_no_contradiction(tmp_path):
 
 
 def test_an_index_refuses_names_that_it_lacks():
-    with pytest.raises(ValueError, match=r"no picture 'x'\. Names are .* such as 'a'"):
+    with pytest.raises(ValueError, match=r"no image 'x'\. Names are .* such as 'a'"):
         INDEX.without(["x"])
     with pytest.raises(ValueError, match="'a' can't become 'cows': the classes are cats, dogs"):
         INDEX.relabelled({"a": "cows"})
@@ -140,7 +140,7 @@ def test_data_can_be_given_one_index_after_another(pets):
     assert len(greys(data.train)) - len(greys(twice.train)) == 2
     assert set(greys(twice.train)) < set(greys(data.train))
     assert greys(twice.validation) == greys(data.validation)
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         twice.with_index(data.index)
 
 
@@ -155,10 +155,10 @@ def test_data_with_another_index_keep_what_can_t_be_read_out(pets):
 
 def test_data_refuse_an_index_of_others_or_an_empty_class(pets):
     data = load(pets)
-    with pytest.raises(ValueError, match="These data have no picture 'a'"):
+    with pytest.raises(ValueError, match="These data have no image 'a'"):
         data.with_index(INDEX)
     cats = [record.name for record in data.index if record.label == 0]
-    with pytest.raises(ValueError, match="'cats' has no readable picture for train"):
+    with pytest.raises(ValueError, match="'cats' has no readable image for train"):
         data.with_index(data.index.without(cats))
 
 
@@ -166,7 +166,7 @@ def test_pictures_are_found_by_name(pets):
     data = load(pets)
     name = str(pets / "dogs" / "1.png")
     for sources in ([], [data.train.source, data.validation.source]):
-        find = PictureFinder(data.index, sources)
+        find = ImageFinder(data.index, sources)
         assert find(name).shape == (8, 12, 3)
         assert (find(name) == 101).all()
         small = find(name, image_size=6)
@@ -174,11 +174,11 @@ def test_pictures_are_found_by_name(pets):
         # The whole picture with borders.
         assert (small[1:5] == 101).all()
         assert (small[[0, 5]] == 0).all()
-    assert PictureFinder(data.index)(str(pets / "none.png")) is None
+    assert ImageFinder(data.index)(str(pets / "none.png")) is None
 
 
 def test_pictures_in_memory_are_found_too():
     images = np.arange(2 * 5 * 4).reshape(2, 5, 4).astype("uint8")
     data = load_images((images, [0, 1]), validation_fraction=0.0, image_size=3, verbose=False)
-    find = PictureFinder(data.index, [data.train.source])
+    find = ImageFinder(data.index, [data.train.source])
     assert (find("images[1]")[..., 0] == images[1]).all()

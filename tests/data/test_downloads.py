@@ -24,7 +24,7 @@ def info_of(builder, features, supervised_keys):
 
 
 class TinyShades(tfds.core.GeneratorBasedBuilder):
-    """Grey pictures of two classes; the grey tells the split, the class and the position."""
+    """Grey images of two classes; the grey tells the split, the class and the position."""
 
     VERSION = tfds.core.Version("1.0.0")
     SPLITS = {"train": 0, "test": 100}  # noqa: RUF012
@@ -91,7 +91,7 @@ def keras_cache(tmp_path, monkeypatch):
 
 
 def pack(file):
-    """Write an archive like the real one, two 4 x 4 pictures for each class and split."""
+    """Write an archive like the real one, two 4 x 4 images for each class and split."""
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("cats_and_dogs_filtered/vectorize.py", "")
         for split in ("train", "validation"):
@@ -169,7 +169,7 @@ def test_tfds_set_keeps_its_validation(prepared):
         "tiny_shades_with_validation:1.0.0", download=False, data_dir=folder
     )
     assert listing.splits == ["train"] * 10 + ["validation"] * 10
-    assert all(picture.startswith(b"\x89PNG") for picture in listing.pictures)
+    assert all(picture.startswith(b"\x89PNG") for picture in listing.images)
 
 
 def test_tfds_set_is_prepared_when_allowed(tmp_path):

@@ -1,4 +1,4 @@
-"""One picture: orientation, geometry, the fast road for JPEG, arguments, headers."""
+"""One image: orientation, geometry, the fast road for JPEG, arguments, headers."""
 
 import io
 import zlib
@@ -25,7 +25,7 @@ UPRIGHT = {
 
 
 def encoded(pixels, file_format, orientation=None, **options):
-    """Return a picture file's bytes."""
+    """Return an image file's bytes."""
     if orientation is not None:
         exif = Image.Exif()
         exif[0x0112] = orientation
@@ -36,7 +36,7 @@ def encoded(pixels, file_format, orientation=None, **options):
 
 
 def gradient(height, width):
-    """Return a picture without symmetry, smooth enough for JPEG."""
+    """Return an image without symmetry, smooth enough for JPEG."""
     down, right = np.mgrid[0:height, 0:width]
     red, green = 250 * down / height, 250 * right / width
     return np.stack([red, green, 250 - (red + green) / 2], axis=2).astype("uint8")
@@ -188,7 +188,7 @@ def test_array_is_rounded_and_clipped():
 
 @pytest.mark.parametrize("shape", [(3,), (2, 2, 4), (2, 2, 2), (0, 3), (1, 2, 2, 3)])
 def test_array_of_a_wrong_shape_is_refused(shape):
-    with pytest.raises(ValueError, match=r"the picture given: an array must be of shape"):
+    with pytest.raises(ValueError, match=r"the image given: an array must be of shape"):
         read_image(np.zeros(shape, "uint8"))
 
 
@@ -245,7 +245,7 @@ def test_inspect_of_a_plain_jpeg_equals_pillows_header(monkeypatch):
 @pytest.mark.parametrize("number", [0, 3])
 def test_a_number_is_no_file(number):
     # `open` would read from, and close, the file that the program has open under that number.
-    with pytest.raises(ValueError, match="Can't read the picture given"):
+    with pytest.raises(ValueError, match="Can't read the image given"):
         read_image(number)
 
 
@@ -270,6 +270,6 @@ def test_inspect_lets_a_film_behind_the_picture_pass(file_format):
     assert read_image(data).shape == (40, 60, 3)
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", zlib.compress(bytes(99)), b"\xff\xd8\xff"])
+@pytest.mark.parametrize("data", [b"", b"no image", zlib.compress(bytes(99)), b"\xff\xd8\xff"])
 def test_inspect_gives_a_reason_for_what_is_no_picture(data):
     assert inspect(data).problem

@@ -141,8 +141,8 @@ def test_same_red_from_every_encoding():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("rtplan.dcm", "DICOM without a picture"),
-        ("test-SR.dcm", "DICOM without a picture"),
+        ("rtplan.dcm", "DICOM without an image"),
+        ("test-SR.dcm", "DICOM without an image"),
         ("MR_truncated.dcm", "fewer|less than expected"),
         ("JPGExtended.dcm", r"no decoder here reads.*JPEG Extended.*keras-practical\[medical\]"),
     ],
@@ -191,7 +191,7 @@ def study(tmp_path):
 
 @pytest.mark.parametrize("cache", ["memory", None])
 def test_load_images_reads_dicom_and_leaves_broken_files_out(study, cache):
-    with pytest.warns(UserWarning, match=r"(?s)1 of 5 pictures.*broken\.dcm.*left out"):
+    with pytest.warns(UserWarning, match=r"(?s)1 of 5 images.*broken\.dcm.*left out"):
         data = load_images(
             study, image_size=4, window=(50, 100), validation_fraction=0, cache=cache, verbose=False
         )

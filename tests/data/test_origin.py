@@ -180,7 +180,7 @@ def test_interpret_gives_no_file_names_when_images_were_left_out_or_relabelled()
     swapped = data.validation.map(lambda images, labels: (images, 1 - labels))
     for changed in (data.validation.take(1), swapped):
         found = interpret(small_model(), changed, verbose=False)
-        assert all(record.name.startswith("picture ") for record in found.index)
+        assert all(record.name.startswith("image ") for record in found.index)
 
 
 def test_transformed_parts_are_refused_where_the_images_themselves_are_needed():

@@ -43,7 +43,7 @@ def store(pictures, **changes):
 
 
 def greys(the_store, positions=(0, 1, 2)):
-    """Return the grey of each picture, after checking that it is one grey all over."""
+    """Return the grey of each image, after checking that it is one grey all over."""
     batch, readable = the_store.read(list(positions))
     assert readable.all()
     assert (batch == batch[:, :1, :1, :1]).all()
@@ -203,7 +203,7 @@ def test_read_reports_a_file_that_went_once(files):
 
 def test_read_names_a_picture_without_a_path_by_its_position():
     some = store([np.zeros((4, 4)), b"broken"])
-    with pytest.warns(UserWarning, match="Left out picture 1: it is not a picture"):
+    with pytest.warns(UserWarning, match="Left out image 1: it is not an image"):
         some.read([1])
 
 
@@ -260,6 +260,6 @@ def test_verbose_says_in_one_line_what_was_loaded(capsys):
     pictures, labels = np.zeros((1002, 2, 3)), [0, 1] * 501
     load_images({"train": (pictures, labels), "test": (pictures[:4], labels[:4])})
     assert capsys.readouterr().out.strip() == (
-        "load_images: 802 training and 200 validation and 4 test pictures, 2 classes, "
+        "load_images: 802 training and 200 validation and 4 test images, 2 classes, "
         "2 x 3 pixels, decoded once into memory (0.0 MB)"
     )

@@ -23,7 +23,7 @@ def test_folder_lists_by_class_and_path(tmp_path):
     listing = from_folder(fill(tmp_path, "dogs/b.jpg", "cats/z.png", "dogs/a", "cats/B.JPG"))
     assert listing.class_names == ("cats", "dogs")
     assert listing.names == ("cats/B.JPG", "cats/z.png", "dogs/a", "dogs/b.jpg")
-    assert listing.pictures == tuple(tmp_path / name for name in listing.names)
+    assert listing.images == tuple(tmp_path / name for name in listing.names)
     assert listing.labels == (0, 0, 1, 1)
     assert listing.splits == (None,) * 4
     assert listing.native_size is None
@@ -79,8 +79,8 @@ def test_folder_order_is_the_same_for_either_unicode_form(tmp_path):
         (["1.jpg", "2.jpg"], "has no classes"),
         (["cats/1"], r"has one class \('cats'\)"),
         (["train/cats/1"], r"has one class \('cats'\)"),
-        (["cats/1", "dogs/.hidden"], "Class 'dogs' has no pictures: .*dogs' is empty"),
-        (["cats/1", "dogs/thumbs.db"], "Class 'dogs' has no pictures"),
+        (["cats/1", "dogs/.hidden"], "Class 'dogs' has no images: .*dogs' is empty"),
+        (["cats/1", "dogs/thumbs.db"], "Class 'dogs' has no images"),
         (
             ["train/a/1", "train/b/1", "val/a/1", "val/b/1", "val/c/1"],
             "Class 'c' is in validation but not in train",
@@ -99,7 +99,7 @@ def test_folder_says_what_is_wrong(paths, message, tmp_path):
 
 def test_folder_with_an_empty_class_folder_is_refused(tmp_path):
     (fill(tmp_path, "cats/1") / "dogs" / "subfolder").mkdir(parents=True)
-    with pytest.raises(ValueError, match="Class 'dogs' has no pictures"):
+    with pytest.raises(ValueError, match="Class 'dogs' has no images"):
         from_folder(tmp_path)
 
 
@@ -125,7 +125,7 @@ def test_csv_of_any_dialect(separator, newline, encoding, tmp_path):
     listing = from_csv(table(tmp_path, text, encoding=encoding))
     assert listing.class_names == ("cat", "dög")
     assert listing.names == ["1.jpg", "0.jpg", "x/2.jpg"]
-    assert listing.pictures == [tmp_path / name for name in listing.names]
+    assert listing.images == [tmp_path / name for name in listing.names]
     assert listing.labels == [0, 1, 1]
     assert listing.splits == [None] * 3
 
@@ -187,7 +187,7 @@ def test_missing_csv_is_named(tmp_path):
 def test_arrays_keep_their_order():
     images = np.arange(3 * 2 * 4).reshape(3, 2, 4)
     listing = from_arrays((images, [1, 0, 1]), class_names=["no", "yes"])
-    assert (np.stack(listing.pictures) == images).all()
+    assert (np.stack(listing.images) == images).all()
     assert listing.names == ["images[0]", "images[1]", "images[2]"]
     assert listing.labels == [1, 0, 1]
     assert listing.splits == [None, None, None]
@@ -248,7 +248,7 @@ def test_arrays_need_as_many_names_as_classes(class_names, message):
 
 def test_digits_are_scaled_to_bytes():
     digits = from_digits()
-    pixels = np.stack(digits.pictures)
+    pixels = np.stack(digits.images)
     assert (pixels.shape, pixels.dtype) == ((1797, 8, 8), np.uint8)
     assert (pixels.min(), pixels.max()) == (0, 255)
     assert digits.class_names == tuple("0123456789")

@@ -16,7 +16,7 @@ from keras_practical.transfer.probe import fit_probe
 
 
 def listing(labels, splits=None):
-    """Return a listing of as many pictures as there are labels, without files."""
+    """Return a listing of as many images as there are labels, without files."""
     names = [f"class_{label}/{place}.png" for place, label in enumerate(labels)]
     splits = splits or [None] * len(labels)
     classes = tuple(f"class_{label}" for label in range(max(labels) + 1))
@@ -24,7 +24,7 @@ def listing(labels, splits=None):
 
 
 def patients(seed=0, n=60):
-    """Return labels and groups of patients with 1 to 9 pictures of one class each."""
+    """Return labels and groups of patients with 1 to 9 images of one class each."""
     rng = np.random.default_rng(seed)
     labels, groups = [], []
     for patient in range(n):
@@ -56,7 +56,7 @@ def test_the_seed_decides_and_the_order_does_not():
     assert decide_splits(whole, 0.2, 0, groups=groups) == first
     assert decide_splits(whole, 0.2, 1, groups=groups) != first
     turned = Listing(
-        whole.pictures,
+        whole.images,
         whole.names[::-1],
         labels[::-1],
         whole.splits,
@@ -110,7 +110,7 @@ def test_groups_come_from_a_function_or_a_mapping():
 
 @pytest.fixture
 def table(tmp_path):
-    """A CSV file of 24 pictures of six patients."""
+    """A CSV file of 24 images of six patients."""
     from PIL import Image
 
     lines = ["path,label,patient"]

@@ -158,7 +158,7 @@ def test_csv_rows_of_one_picture_are_joined(folder):
 
 # In order: outside, no area, swapped, sticking out, and a good one.
 BAD = [(200, 10, 230, 30), (10, 10, 10, 30), (40, 60, 10, 20), (90, 70, 130, 95), (10, 20, 40, 60)]
-SAID = ["lies outside the picture of 100 x 80", "has no area", "corners are swapped", "sticks out"]
+SAID = ["lies outside the image of 100 x 80", "has no area", "corners are swapped", "sticks out"]
 MENDED = [[10, 20, 40, 60], [90, 70, 100, 80], [10, 20, 40, 60]]
 
 
@@ -211,11 +211,11 @@ def test_a_pixel_over_the_edge_is_cut_without_a_word(folder):
 
 
 def test_unreadable_photos_are_named_and_left_out(folder):
-    (folder / "b.png").write_bytes(b"no picture")
+    (folder / "b.png").write_bytes(b"no image")
     more = "<image file='b.png'/>\n<image file='c.png'/>"
     data = read(dlib(folder, [box(1, 1, 9, 9)], more=more))
     assert len(data) == 1
-    assert "b.png: it is not a picture" in data.problems[0]
+    assert "b.png: it is not an image" in data.problems[0]
     assert "line 8: " in data.problems[1]
     assert "c.png: there is no such file" in data.problems[1]
 
@@ -266,7 +266,7 @@ def test_coco_entries_that_lead_nowhere_are_told(folder):
         ("x.xml", "<html/>", "<html> is neither dlib's"),
         ("x.xml", "<dataset>", "isn't whole XML"),
         ("x.xml", '<!DOCTYPE a [<!ENTITY b "c">]><dataset/>', "declares an XML entity"),
-        ("x.xml", "<dataset/>", "No picture of .* can be used: it names none"),
+        ("x.xml", "<dataset/>", "No image of .* can be used: it names none"),
         ("x.json", "{\n]", "line 2: it isn't whole JSON"),
         ("x.json", "[]", "isn't a COCO file"),
         ("x.json", '{"images": [{"id": 1}], "annotations": [], "categories": []}', "file_name"),
@@ -293,7 +293,7 @@ def test_folders_and_missing_files(tmp_path):
 def test_summary_says_what_there_is(folder, capsys):
     load(dlib(folder, [box(10, 10, 16, 16), box(1, 1, 0, 3)]))
     said = capsys.readouterr().out
-    assert "load: 1 picture, 1 box: object 1; sizes 16–16 pixels" in said
+    assert "load: 1 image, 1 box: object 1; sizes 16–16 pixels" in said
     assert "line 6: the box has no area" in said
 
 

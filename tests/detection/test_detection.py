@@ -1,4 +1,4 @@
-"""Detection: targets and losses by hand, boxes that move with pictures, fit, detect, evaluate."""
+"""Detection: targets and losses by hand, boxes that move with images, fit, detect, evaluate."""
 
 import itertools
 
@@ -48,7 +48,7 @@ def network(side=None, again=()):
 
 
 def picture(rng, squares, side=96):
-    """Return a dark picture with squares `(left, top, size, label)` on it."""
+    """Return a dark image with squares `(left, top, size, label)` on it."""
     pixels = rng.integers(60, 120, (side, side, 3)).astype("uint8")
     boxes = [(left, top, left + size, top + size) for left, top, size, _ in squares]
     for (left, top, right, bottom), (*_, label) in zip(boxes, squares, strict=True):
@@ -58,7 +58,7 @@ def picture(rng, squares, side=96):
 
 
 def pictures(seed, n, classes=1):
-    """Return pictures with a square in each of three corners and one without any."""
+    """Return images with a square in each of three corners and one without any."""
     rng = np.random.default_rng(seed)
     images = []
     for _ in range(n):
@@ -404,7 +404,7 @@ def test_named_backbones_are_tapped_before_they_shrink():
 def test_build_says_what_it_decided_and_that_there_is_little(capsys):
     rng = np.random.default_rng(0)
     data = DetectionData((picture(rng, [(10, 10, 20, 0)] * 8),), ("white",))
-    with pytest.warns(UserWarning, match="little to learn from: 1 picture with objects"):
+    with pytest.warns(UserWarning, match="little to learn from: 1 image with objects"):
         build(network(), data)
     assert "build: objects of 13–30 pixels, scaled to 48; stride 8" in capsys.readouterr().out
 
@@ -537,7 +537,7 @@ def test_bad_arguments(trained):
         (lambda: detect(model, data.images[0].source, threshold=2), "`threshold`"),
         (lambda: detect(model, data.images[0].source, tta="ten"), "`tta` must be one of"),
         (lambda: detect(model, data.images[0].source, largest_pixels=1), "`largest_pixels`"),
-        (lambda: evaluate_detections([], data), "one entry a picture. Received: 0 for 9"),
+        (lambda: evaluate_detections([], data), "one entry an image. Received: 0 for 9"),
         (
             lambda: evaluate_detections([detections([], [])] * 9, data),
             "the detector's classes, in order",

@@ -66,7 +66,7 @@ def test_groups_are_not_torn_apart():
 
 
 def test_groups_by_name_and_a_leak_that_they_stop():
-    """Pictures of one patient are alike; their labels have nothing to do with what they show."""
+    """Images of one patient are alike; their labels have nothing to do with what they show."""
     rng = np.random.default_rng(0)
     patients = np.repeat(np.arange(40), 5)
     features = rng.normal(size=(40, 80))[patients] + 0.01 * rng.normal(size=(200, 80))
@@ -166,7 +166,7 @@ def test_folds_in_other_processes_give_the_same(how):
     ("options", "match"),
     [
         ({"folds": 1}, "`folds` must be"),
-        ({"folds": 40}, "30 pictures in the smallest class"),
+        ({"folds": 40}, "30 images in the smallest class"),
         ({"repeats": 0}, "`repeats` must be"),
         ({"groups": [1, 2]}, "Received: 2 for 60"),
         ({"groups": np.arange(60) % 3}, "3 groups"),

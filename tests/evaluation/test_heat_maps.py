@@ -280,8 +280,8 @@ def test_a_sideways_photo_is_turned_before(tmp_path):
         (np.zeros((8, 10, 3)), {"class_index": -1}, "`class_index` must be a whole number"),
         (np.zeros((8, 10, 3)), {"class_names": ["a"], "class_index": 1}, "a name for class 1"),
         (np.zeros((8, 10, 3)), {"aspect": "squash"}, "`aspect` must be one of"),
-        (np.zeros((1, 8, 10, 3)), {}, r"one picture, of shape \(8, 10, 3\)"),
-        (np.zeros((0, 10, 3)), {}, "one picture"),
+        (np.zeros((1, 8, 10, 3)), {}, r"one image, of shape \(8, 10, 3\)"),
+        (np.zeros((0, 10, 3)), {}, "one image"),
         (np.full((8, 10, 3), np.nan), {}, "NaN or infinite"),
         ("nowhere.jpg", {}, "no such file"),
     ],
@@ -353,7 +353,7 @@ def test_occlusion_of_one_output_is_mirrored_for_class_0(rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"patch_pixels": 9}, "at most the picture's shorter side, 8"),
+        ({"patch_pixels": 9}, "at most the image's shorter side, 8"),
         ({"patch_pixels": 0}, "`patch_pixels` must be"),
         ({"patch_pixels": 2, "stride_pixels": 3}, "`stride_pixels` at most `patch_pixels`"),
         ({"fill": [1, 2]}, r"`fill` must be a number, or one for each channel"),
@@ -421,7 +421,7 @@ def test_nothing_that_speaks_for_a_class_is_no_heat():
     model = network(layers.GlobalAveragePooling2D())
     found = kp.grad_cam(model, np.zeros((8, 10, 3)))
     assert not found.heat.any()
-    assert str(found).endswith("nothing in the picture speaks for it")
+    assert str(found).endswith("nothing in the image speaks for it")
     assert found.plot().get_title().endswith("no evidence")
 
 

@@ -1,4 +1,4 @@
-"""Where a model errs, against numpy; and its pictures, from whatever data they are in."""
+"""Where a model errs, against numpy; and its images, from whatever data they are in."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,7 +23,7 @@ NAMES = ("a", "b", "c")
 
 
 def echo(units=3):
-    """Return a model that gives a picture of one pixel back as its outputs."""
+    """Return a model that gives an image of one pixel back as its outputs."""
     return keras.Sequential([keras.Input((1, 1, units)), layers.Flatten()])
 
 
@@ -78,11 +78,11 @@ def test_of_equally_many_the_larger_part_of_a_class_comes_first():
 
 def test_it_prints_for_people(found):
     lines = str(found).splitlines()
-    assert lines[0] == "5 pictures, 2 wrong: accuracy 0.600 (95 % interval 0.231–0.882)"
+    assert lines[0] == "5 images, 2 wrong: accuracy 0.600 (95 % interval 0.231–0.882)"
     assert lines[2] == "  images[4]: is b, said a (0.50), loss 2.30"
     assert lines[5] == "  b taken for a: 2 of 3 (66.7 %)"
     right = kp.interpret(echo(), (pixels(CHANCES[:1]), LABELS[:1]))
-    assert str(right) == "1 picture, 0 wrong: accuracy 1.000 (95 % interval 0.207–1.000)"
+    assert str(right) == "1 image, 0 wrong: accuracy 1.000 (95 % interval 0.207–1.000)"
 
 
 def test_logits_and_one_output():
@@ -116,7 +116,7 @@ def test_what_is_wrong_is_named(found):
         ((pair, data), {}, "must have one output.*2 outputs"),
         ((echo(), data), {"class_names": ["a"]}, "3 classes apart, but there are 1"),
         ((echo(), data), {"batch_size": 0}, "`batch_size`"),
-        ((echo(), (pixels(CHANCES)[:0], LABELS[:0])), {}, "has no pictures"),
+        ((echo(), (pixels(CHANCES)[:0], LABELS[:0])), {}, "has no images"),
         ((echo(), (CHANCES, LABELS)), {}, r"shape \(n, height, width, channels\)"),
         ((echo(), (pixels(CHANCES + 1), LABELS)), {}, "are not probabilities"),
         ((echo(), "photos/"), {}, "must be a data set of `load_images`.*str"),
@@ -143,7 +143,7 @@ def grey_pictures():
 
 
 def brightness_model():
-    """Return a model that takes pictures brighter than 117 for class 1, the surer the further."""
+    """Return a model that takes images brighter than 117 for class 1, the surer the further."""
     model = keras.Sequential(
         [
             keras.Input((4, 6, 3)),
@@ -198,13 +198,13 @@ def test_pictures_are_found_in_any_data(kind):
     greys = found.properties["brightness"]
     white = 255 / 234 if kind == "zero to one" else 1
     for one in found.mistakes():
-        picture = found.pictures(one.name)
+        picture = found.images(one.name)
         assert picture.shape == (4, 6, 3)
         assert picture.dtype == np.uint8
         assert picture[0, 0, 0] == pytest.approx(greys[one.place], abs=0.51)
         assert 100 < picture[0, 0, 0] <= 117 * white
     np.testing.assert_allclose(np.sort(greys), GREYS, atol=0.01)
-    assert found.pictures(found.index.records[0].name, image_size=12).shape == (12, 12, 3)
+    assert found.images(found.index.records[0].name, image_size=12).shape == (12, 12, 3)
 
 
 def test_a_gallery_reads_the_data_once_more():
@@ -217,7 +217,7 @@ def test_a_gallery_reads_the_data_once_more():
     items = found.review_items()
     assert Pictures.readings == 0
     with ThreadPoolExecutor(4) as threads:
-        fetched = list(threads.map(found.pictures, [item.name for item in items]))
+        fetched = list(threads.map(found.images, [item.name for item in items]))
     assert all(picture is not None for picture in fetched)
     assert Pictures.readings <= 5
 
@@ -226,9 +226,9 @@ def test_many_expected_pictures_are_read_a_part_at_a_time(monkeypatch):
     monkeypatch.setattr("keras_practical.evaluation.images._FETCHED_TOGETHER", 10)
     found = kp.interpret(brightness_model(), Pictures(), verbose=False)
     names = [one.name for one in found.top_losses(40)]
-    found.pictures.expect(names)
+    found.images.expect(names)
     Pictures.readings = 0
-    greys = [int(found.pictures(name)[0, 0, 0]) for name in names]
+    greys = [int(found.images(name)[0, 0, 0]) for name in names]
     places = [one.place for one in found.top_losses(40)]
     assert greys == GREYS[places].astype(int).tolist()
     # Four times ten pictures, five batches at most for each.
@@ -237,7 +237,7 @@ def test_many_expected_pictures_are_read_a_part_at_a_time(monkeypatch):
 
 def test_data_that_change_are_named():
     found = kp.interpret(brightness_model(), tf_data(augmented=True), verbose=False)
-    with pytest.raises(ValueError, match="gave other pictures when it was read again"):
+    with pytest.raises(ValueError, match="gave other images when it was read again"):
         found.plot_top_losses(n=2)
 
 
@@ -280,7 +280,7 @@ def test_photos_keep_their_names_and_their_order(folder, cache):
     for record, grey, chances in zip(
         found.index, found.properties["brightness"], found.probabilities, strict=True
     ):
-        picture = found.pictures(record.name)
+        picture = found.images(record.name)
         assert picture.shape == (record.height, record.width, 3)
         assert picture[0, 0, 0] == round(grey)
         assert (chances[1] > 0.5) == (grey > 90)
@@ -317,10 +317,10 @@ def test_a_photo_that_breaks_meanwhile_is_left_out(folder):
     photos = load(folder, cache=None)
     victim = photos.index.split("train")[2].name
     with open(victim, "wb") as file:  # noqa: PTH123
-        file.write(b"no picture")
+        file.write(b"no image")
     with (
         pytest.warns(UserWarning, match="Left out"),
-        pytest.warns(UserWarning, match="interpret leaves out 1 pictures that can't be read"),
+        pytest.warns(UserWarning, match="interpret leaves out 1 images that can't be read"),
     ):
         found = kp.interpret(photo_model(), photos.train, verbose=False)
     assert victim not in {record.name for record in found.index}
@@ -336,7 +336,7 @@ def test_a_photo_that_is_gone_is_drawn_grey(folder):
     found = kp.interpret(photo_model(), photos.train, verbose=False)
     worst = found.top_losses(1)
     Path(worst[0].name).unlink()
-    assert found.pictures(worst[0].name) is None
+    assert found.images(worst[0].name) is None
     drawn = found.gallery(worst).get_images()[0].get_array()
     assert (drawn[:100, :100, :3] == 128).all()
 

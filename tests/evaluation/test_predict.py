@@ -119,7 +119,7 @@ def test_bad_arguments(model, arguments, message):
 
 
 def test_tta_of_what_is_no_picture_is_refused(model):
-    with pytest.raises(ValueError, match="needs pictures of shape"):
+    with pytest.raises(ValueError, match="needs images of shape"):
         kp.predict_with_tta(model, (np.ones((2, 5)), [0, 1]), "flip")
 
 
@@ -172,12 +172,12 @@ def test_resized_classifier_on_a_real_backbone():
 
 
 def test_resized_refuses_weights_that_depend_on_the_size(model):
-    with pytest.raises(ValueError, match=r"can't take pictures of 16 x 16 pixels: .* pooling"):
+    with pytest.raises(ValueError, match=r"can't take images of 16 x 16 pixels: .* pooling"):
         kp.resized(model, 16)
 
 
 class Positions(keras.layers.Layer):
-    """Adds a learnt picture: a weight of the picture's size."""
+    """Adds a learnt image: a weight of the image's size."""
 
     def build(self, shape):
         self.position = self.add_weight(shape=shape[1:])
@@ -196,5 +196,5 @@ def test_resized_names_the_weight_that_depends_on_the_size():
 
 def test_resized_refuses_models_without_a_fixed_size():
     free = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(1, 1)])
-    with pytest.raises(ValueError, match="must take pictures of one fixed size"):
+    with pytest.raises(ValueError, match="must take images of one fixed size"):
         kp.resized(free, 16)

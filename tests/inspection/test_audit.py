@@ -18,14 +18,14 @@ from keras_practical.data.features import Embeddings
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.inspection.auditing import audit
 from keras_practical.inspection.findings import KINDS, AuditFindings, Case, Finding
-from keras_practical.inspection.image_rules import picture_findings
-from keras_practical.inspection.measures import PictureMeasures
+from keras_practical.inspection.image_rules import image_findings
+from keras_practical.inspection.measures import ImageMeasures
 from keras_practical.inspection.set_rules import copy_findings
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
-    """A folder in which nothing is wrong: ten pictures of each of two classes on each side."""
+    """A folder in which nothing is wrong: ten images of each of two classes on each side."""
     root = tmp_path_factory.mktemp("clean") / "pets"
     seed = 0
     for split in ("train", "validation"):
@@ -54,7 +54,7 @@ def test_nothing_is_found_where_nothing_is_wrong(clean, capsys):
     findings = audit(clean)
     assert findings.findings == ()
     assert str(findings).endswith("(20 train, 20 validation): nothing found")
-    assert "audit: 40 pictures in" in capsys.readouterr().out
+    assert "audit: 40 images in" in capsys.readouterr().out
     assert len(findings.drop()) == 40
 
 
@@ -174,7 +174,7 @@ def test_a_small_class_is_found(pets):
     findings = look(pets)
     assert findings.kinds == ("too few",)
     # Wilson's interval of 3 of 3 begins at 0.44.
-    assert "dogs has 3 pictures for validation: were all" in findings["too few"].evidence
+    assert "dogs has 3 images for validation: were all" in findings["too few"].evidence
     assert "44 % only" in findings["too few"].evidence
     assert findings["too few"].files == ()
 
@@ -186,7 +186,7 @@ def test_imbalance_is_more_than_three_to_one(pets, extra, fires):
     findings = look(pets)
     assert findings.kinds == (("imbalance",) if fires else ())
     if fires:
-        assert findings["imbalance"].evidence == "31 training pictures of cats, 10 of dogs"
+        assert findings["imbalance"].evidence == "31 training images of cats, 10 of dogs"
 
 
 @pytest.mark.parametrize("feature", ["size", "border colour", "file format"])
@@ -265,7 +265,7 @@ def test_embeddings_settle_what_pixels_leave_open(pets):
     embeddings = Embeddings(features, labels, index.records, index.class_names)
     assert look(pets, embeddings=embeddings).kinds == ("leakage",)
     others = Embeddings(features, labels, (ImageRecord("other", 0),) * len(index), ("a", "b"))
-    with pytest.raises(ValueError, match="`embeddings` are of other pictures"):
+    with pytest.raises(ValueError, match="`embeddings` are of other images"):
         look(pets, embeddings=others)
 
 
@@ -310,7 +310,7 @@ def test_dropping_refuses_what_it_can_not_mend(pets):
     for file in sorted((pets / "validation/dogs").iterdir())[3:]:
         file.unlink()
     findings = look(pets)
-    with pytest.raises(ValueError, match=r"'too few' can't be mended by dropping .* Add pictures"):
+    with pytest.raises(ValueError, match=r"'too few' can't be mended by dropping .* Add images"):
         findings.drop("too few")
     with pytest.raises(ValueError, match="`kind` must be one of 'leakage'"):
         findings.drop("leaks")
@@ -344,7 +344,7 @@ def test_pictures_in_memory_are_looked_at_too(rng):
     assert findings.kinds == ("leakage",)
     assert findings["leakage"].files == ("images[0]", "test[0]")
     assert data.with_index(findings.drop()).index == findings.drop()
-    assert findings.plot("leakage").get_title() == "leakage\n2 pictures"
+    assert findings.plot("leakage").get_title() == "leakage\n2 images"
 
 
 def test_a_folder_is_split_as_load_images_splits_it(tmp_path):
@@ -434,7 +434,7 @@ def test_a_csv_file_and_a_lonely_picture(tmp_path):
     lines = ["file,what", *(f"{seed}.png,{'cat' if seed else 'dog'}" for seed in range(5))]
     (tmp_path / "pets.csv").write_text("\r\n".join(lines))
     findings = look(tmp_path / "pets.csv", columns={"path": "file", "label": "what"})
-    assert "dog has 1 picture for train" in str([c.evidence for c in findings["too few"].cases])
+    assert "dog has 1 image for train" in str([c.evidence for c in findings["too few"].cases])
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_a_csv_file_and_a_lonely_picture(tmp_path):
         ("digits", r"audit\(load_images\('digits'\)\)"),
         ((np.zeros((2, 8, 8)), [0, 1]), "Load other data first: .* Received: tuple"),
         (None, "Received: NoneType"),
-        (ImageIndex((), ("a", "b")), "The index has no pictures"),
+        (ImageIndex((), ("a", "b")), "The index has no images"),
         (ImageIndex((ImageRecord("x[0]", 0),), ("a", "b")), "aren't files"),
     ],
 )
@@ -482,7 +482,7 @@ def test_files_tell_all_and_come_back_as_decisions(pets):
     assert findings.apply(table) == findings.drop()
     told = json.loads(findings.to_json(pets / "findings.json").read_text("utf-8"))
     assert [finding["kind"] for finding in told["findings"]] == list(findings.kinds)
-    assert told["pictures"] == len(findings.index)
+    assert told["images"] == len(findings.index)
 
 
 def test_a_person_reviews_each_picture_of_each_finding(pets):
@@ -505,7 +505,7 @@ def test_contact_sheets_show_the_pictures(pets):
     texts = [text.get_text() for text in ax.texts]
     assert texts == ["1: x.jpg\ncats\ntrain", "1: 20.jpg\ncats\nvalidation"]
     assert findings.plot("unreadable").texts[0].get_text().startswith("a_very_…a_file.jpg")
-    assert findings.plot("leakage", n=1).get_title() == "leakage\n2 pictures, 1 of them shown"
+    assert findings.plot("leakage", n=1).get_title() == "leakage\n2 images, 1 of them shown"
     with pytest.raises(ValueError, match=r"No finding of kind 'tiny'\. Found were: 'leakage'"):
         findings.plot("tiny")
 
@@ -514,7 +514,7 @@ def test_what_concerns_no_single_picture_has_no_sheet():
     index = ImageIndex((ImageRecord("a", 0),), ("x", "y"))
     finding = Finding("imbalance", "note", "9 to 1", "More.", (Case((), "9 to 1"),))
     findings = AuditFindings((finding,), index, pictures=lambda name: None)
-    with pytest.raises(ValueError, match="'imbalance' concerns no single pictures: 9 to 1"):
+    with pytest.raises(ValueError, match="'imbalance' concerns no single images: 9 to 1"):
         findings.plot("imbalance")
     assert findings.review_items() == ()
 
@@ -534,9 +534,9 @@ def test_thresholds_are_where_the_text_says(kind, changed):
     usual = {"width": 300, "height": 300, "highlight": 50.0, "spread": 8.0, "blur": 0.6}
     records = tuple(ImageRecord(f"{n}.jpg", 0) for n in range(3))
     index = ImageIndex(records, ("x", "y"))
-    measures = [PictureMeasures(**usual)] * 2
-    assert picture_findings(index, [*measures, PictureMeasures(**usual)]) == ()
-    [found] = picture_findings(index, [*measures, PictureMeasures(**{**usual, **changed})])
+    measures = [ImageMeasures(**usual)] * 2
+    assert image_findings(index, [*measures, ImageMeasures(**usual)]) == ()
+    [found] = image_findings(index, [*measures, ImageMeasures(**{**usual, **changed})])
     assert found.kind == kind
     assert found.files == ("2.jpg",)
 

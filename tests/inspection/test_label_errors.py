@@ -107,7 +107,7 @@ def test_groups_are_kept_together():
 def test_a_class_in_one_group_is_no_heap_of_errors():
     embeddings, _, _ = planted(wrong=0)
     groups = np.where(embeddings.labels == 2, "one", np.arange(240).astype(str))
-    with pytest.raises(ValueError, match="All pictures of class 'mice' are in one fold"):
+    with pytest.raises(ValueError, match="All images of class 'mice' are in one fold"):
         kp.label_errors(embeddings, groups=groups, **QUIET)
 
 
@@ -133,7 +133,7 @@ def test_several_embeddings_are_judged_together():
     np.testing.assert_array_equal(
         together.probabilities, kp.label_errors(whole, **QUIET).probabilities
     )
-    with pytest.raises(ValueError, match="of different pictures"):
+    with pytest.raises(ValueError, match="of different images"):
         kp.label_errors([whole, whole], **QUIET)
 
 
@@ -193,9 +193,9 @@ def test_pictures_of_load_images_are_found_and_all_of_the_index_is_kept():
     found = kp.label_errors(features, data=digits, **options)
     assert found.index is digits.index
     assert len(kp.label_errors(features, data=digits.train, **options).index) == 1438
-    assert found.pictures(found.names[0]).shape == (8, 8, 3)
+    assert found.images(found.names[0]).shape == (8, 8, 3)
     other = digits.index.relabelled({found.names[5]: "3" if features.labels[5] != 3 else "4"})
-    with pytest.raises(ValueError, match=r"no picture .* with the label that it has"):
+    with pytest.raises(ValueError, match=r"no image .* with the label that it has"):
         kp.label_errors(features, data=digits.with_index(other), **options)
 
 
@@ -214,12 +214,12 @@ def test_pictures_of_arrays_are_drawn_with_both_labels():
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"labels": np.zeros(240, int)}, "at least two classes.*240 pictures of 1 class"),
+        ({"labels": np.zeros(240, int)}, "at least two classes.*240 images of 1 class"),
         ({"labels": np.arange(240) % 4}, "Labels must be from 0 to 2.*Received: 0 to 3"),
         ({"labels": np.arange(240) % 2 - 1}, "Received: -1 to 0"),
         ({"labels": np.zeros((240, 3))}, "one integer label"),
         ({"labels": np.linspace(0, 1, 240)}, "one integer label"),
-        ({"features": np.full((240, 8), np.nan)}, "NaN or infinity for picture 0"),
+        ({"features": np.full((240, 8), np.nan)}, "NaN or infinity for image 0"),
     ],
 )
 def test_unusable_embeddings_are_refused(change, match):
@@ -234,7 +234,7 @@ def test_unusable_embeddings_are_refused(change, match):
         ({"folds": 1}, "`folds`"),
         ({"repeats": 0}, "`repeats`"),
         ({"strength": 0}, "`strength` must be a number > 0"),
-        ({"groups": [1, 2]}, "`groups` must have one value a picture. Received: 2 for 240"),
+        ({"groups": [1, 2]}, "`groups` must have one value an image. Received: 2 for 240"),
         ({"data": "photos"}, "`data` must be what `load_images` returned.*str"),
     ],
 )
@@ -244,7 +244,7 @@ def test_wrong_arguments_are_named(options, match):
 
 
 def test_no_pictures_are_refused():
-    with pytest.raises(ValueError, match="Received: 0 pictures"):
+    with pytest.raises(ValueError, match="Received: 0 images"):
         kp.label_errors(planted()[0].take(np.zeros(0, int)), **QUIET)
 
 

@@ -1,4 +1,4 @@
-"""Copies of pictures are found, whatever was done to them, and nothing else is."""
+"""Copies of images are found, whatever was done to them, and nothing else is."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_a_picture_that_is_its_own_mirror_image_is_no_pair(photos):
 
 
 def framed(image):
-    """Return a faint picture on paper that lies on a dark table."""
+    """Return a faint image on paper that lies on a dark table."""
     pixels = 0.12 * np.asarray(image.convert("L").resize((128, 128)), "float32") + 150
     pixels[:14] = pixels[-14:] = pixels[:, :14] = pixels[:, -14:] = 20
     return Image.fromarray(pixels.astype("uint8"))
@@ -143,7 +143,7 @@ def test_bits_are_counted_without_numpy_2(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "options", "match"),
+    ("images", "options", "match"),
     [
         (np.zeros((3, 32, 32), "uint8"), {}, r"`thumbnails` must be uint8 .* shape \(3, 32, 32\)"),
         (np.zeros((3, 64, 64)), {}, "Received: float64"),

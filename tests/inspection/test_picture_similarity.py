@@ -1,4 +1,4 @@
-"""What any two pictures of a set have in common makes no copies of them."""
+"""What any two images of a set have in common makes no copies of them."""
 
 import numpy as np
 import pytest

@@ -16,7 +16,7 @@ from review_pages import AWKWARD, CLASSES, FORMULAS, awkward_result
 
 import keras_practical as kp
 from keras_practical.data.decisions import ReviewItem, apply_decisions, spreadsheet_cell
-from keras_practical.data.image_set import PictureFinder
+from keras_practical.data.image_set import ImageFinder
 
 
 def written(result, folder, **options):
@@ -64,9 +64,9 @@ def test_the_suggestion_comes_first_and_the_own_class_not_at_all(tmp_path):
 def test_thumbnails_fit_and_each_picture_is_there_once(tmp_path):
     data = data_of(written(awkward_result(), tmp_path, thumbnail_pixels=30))
     # The first is shown beside the third, too; the fourth can't be read.
-    assert len(data["pictures"]) == len(AWKWARD)
-    assert data["pictures"][3] is None
-    head, body = data["pictures"][0].split(",")
+    assert len(data["images"]) == len(AWKWARD)
+    assert data["images"][3] is None
+    head, body = data["images"][0].split(",")
     assert head == "data:image/webp;base64"
     assert Image.open(io.BytesIO(base64.b64decode(body))).size == (30, 20)
 
@@ -84,10 +84,10 @@ def test_pictures_keep_their_shape_and_tiny_ones_every_pixel(tmp_path):
     index = kp.ImageIndex(records, ("a", "b"))
     items = tuple(ReviewItem(name=n, finding="f", evidence="e", label="a") for n in names)
     result = replace(awkward_result(), index=index, items=items)
-    object.__setattr__(result, "pictures", PictureFinder(index))
+    object.__setattr__(result, "images", ImageFinder(index))
     drawn = [
         Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
-        for uri in data_of(written(result, tmp_path, thumbnail_pixels=90))["pictures"]
+        for uri in data_of(written(result, tmp_path, thumbnail_pixels=90))["images"]
     ]
     np.testing.assert_array_equal(np.asarray(drawn[0].convert("RGB")), tiny)
     assert drawn[1].size == (90, 30)
@@ -99,9 +99,9 @@ def test_limit_leaves_out_and_says_so(tmp_path, capsys):
     file = kp.review(awkward_result(), tmp_path / "page.html", limit=3)
     text = file.read_text("utf-8")
     assert len(data_of(text)["items"]) == 3
-    assert f"The first 3 of {len(AWKWARD)} pictures" in text
+    assert f"The first 3 of {len(AWKWARD)} images" in text
     said = capsys.readouterr().out
-    assert "review: 3 pictures to decide on" in said
+    assert "review: 3 images to decide on" in said
     assert f"{len(AWKWARD) - 3} more are left out (limit=3)" in said
     assert len(data_of(written(awkward_result(), tmp_path, limit=None))["items"]) == len(AWKWARD)
 
@@ -199,7 +199,7 @@ def test_mistakes_of_a_model_are_reviewed(tmp_path):
     assert [item["name"] for item in page["items"]] == [one.name for one in mistakes[:20]]
     worst = mistakes[0]
     assert page["items"][0]["choices"][0] == worst.prediction
-    shown = Image.open(io.BytesIO(base64.b64decode(page["pictures"][0].split(",")[1])))
+    shown = Image.open(io.BytesIO(base64.b64decode(page["images"][0].split(",")[1])))
     assert shown.size == (8, 8)
     file = tmp_path / "decisions.csv"
     file.write_text(

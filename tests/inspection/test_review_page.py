@@ -127,7 +127,7 @@ def test_decisions_by_click_and_key_reach_the_index(page):
 
 
 def test_no_name_becomes_markup_script_or_template(page):
-    assert page.browser.title == "Pictures to review"
+    assert page.browser.title == "Images to review"
     assert [element.text for element in find(page, "#card-1 .name")] == [
         "photos/<script>document.title='owned'</script>.jpg"
     ]

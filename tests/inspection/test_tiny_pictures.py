@@ -1,4 +1,4 @@
-"""Copies of pictures of a few pixels are found, and other people's digits are left alone."""
+"""Copies of images of a few pixels are found, and other people's digits are left alone."""
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ def thumbnail(picture):
 
 
 def found(pictures):
-    """Return the pairs among grey pictures of any size, as `(first, second, mirrored)`."""
+    """Return the pairs among grey images of any size, as `(first, second, mirrored)`."""
     thumbnails = np.stack([thumbnail(picture) for picture in pictures])
     pairs = near_duplicates(thumbnails, sizes_pixels=[picture.shape for picture in pictures])
     return {(pair.first, pair.second, pair.mirrored) for pair in pairs}

@@ -236,12 +236,12 @@ def study(tmp_path):
     volume = nibabel.Nifti1Image(np.random.default_rng(0).normal(size=(4, 4, 7)), np.eye(4))
     nibabel.save(volume, root / "ill" / "p5.nii.gz")
     write_slices(root / "ill" / "p6", range(3))
-    (root / "ill" / "p6" / "slice_1.png").write_bytes(b"no picture")
+    (root / "ill" / "p6" / "slice_1.png").write_bytes(b"no image")
     return root
 
 
 def test_load_volumes_reads_scans_splits_by_group_and_names_broken_ones(study, capsys):
-    with pytest.warns(UserWarning, match=r"(?s)1 of 7.*p6.*slice_1\.png.*not a picture"):
+    with pytest.warns(UserWarning, match=r"(?s)1 of 7.*p6.*slice_1\.png.*not an image"):
         data = load_volumes(
             study,
             image_size=4,

@@ -6,8 +6,8 @@ from PIL import Image
 
 from keras_practical import style
 from keras_practical.style.pasting import (
+    as_image,
     as_mask,
-    as_picture,
     denoise_chrominance,
     dilated,
     feathered,
@@ -99,7 +99,7 @@ def test_a_palette_picture_with_a_transparent_colour_has_alpha(tmp_path):
     picture = Image.fromarray(np.array([[0, 1], [1, 1]], "uint8"), mode="P")
     picture.putpalette([0, 0, 0, 255, 0, 0])
     picture.save(tmp_path / "object.gif", transparency=0)
-    found = as_picture("object", tmp_path / "object.gif", alpha=True)
+    found = as_image("object", tmp_path / "object.gif", alpha=True)
     assert found[..., 3].tolist() == [[0, 255], [255, 255]]
 
 

@@ -1,4 +1,4 @@
-"""Harmonization and style transfer, end to end on tiny networks and pictures."""
+"""Harmonization and style transfer, end to end on tiny networks and images."""
 
 import cv2
 import keras
@@ -335,7 +335,7 @@ def test_soft_masks_and_files(tmp_path):
         ),
         (
             {"extractor": keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3)])},
-            "`extractor` must take RGB pictures",
+            "`extractor` must take RGB images",
         ),
         (
             {"extractor": keras.Sequential([keras.Input((8,)), layers.Dense(2)])},

@@ -1,4 +1,4 @@
-"""Pictures like photos, and copies of pictures as they get into data sets."""
+"""Images like photos, and copies of images as they get into data sets."""
 
 import io
 
@@ -9,7 +9,7 @@ COPIES = ("re-encoded", "resized", "cropped", "brightness", "mirrored")
 
 
 def photo(seed, size=(128, 96)):
-    """Return a picture with detail at every scale, as photos have, of `(width, height)` pixels."""
+    """Return an image with detail at every scale, as photos have, of `(width, height)` pixels."""
     rng = np.random.default_rng(seed)
     total = np.zeros((size[1], size[0], 3))
     for side in (3, 6, 12, 24, 48):

@@ -23,7 +23,7 @@ CLASSES = ("cats", "+dogs <b>", 'it\'s "mice"')
 
 @dataclass(frozen=True)
 class Result:
-    """What `review` takes, of pictures that are made up."""
+    """What `review` takes, of images that are made up."""
 
     index: ImageIndex
     items: tuple

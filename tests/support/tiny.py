@@ -25,7 +25,7 @@ def tiny_backbone(seed=0):
 
 
 def tiny_data(n=24, classes=3, seed=0):
-    """Return uint8 pictures of shape (n, 8, 8, 3) whose class is their brightest channel."""
+    """Return uint8 images of shape (n, 8, 8, 3) whose class is their brightest channel."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes
     images = rng.integers(0, 100, (n, 8, 8, 3))

@@ -55,9 +55,9 @@ def test_one_feature_and_few_pictures_are_enough():
 @pytest.mark.parametrize(
     ("count", "options", "message"),
     [
-        (2, {}, "at least three pictures.*2 pictures"),
+        (2, {}, "at least three images.*2 images"),
         (9, {"method": "umap"}, "`method` must be one of 'pca', 'tsne'"),
-        (9, {"wrong": [True]}, r"for each of 9 pictures.*\(1,\)"),
+        (9, {"wrong": [True]}, r"for each of 9 images.*\(1,\)"),
         (9, {"perplexity": 0}, "`perplexity`"),
         (9, {"seed": -1}, "`seed`"),
     ],

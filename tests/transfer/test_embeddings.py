@@ -293,7 +293,7 @@ def test_picture_that_breaks_while_training_is_left_out(tmp_path):
 def test_network_that_gives_nan_for_whole_pictures_is_named():
     model = tiny_backbone()
     model.weights[0].assign(np.full(model.weights[0].shape, np.nan))
-    with pytest.raises(ValueError, match="NaN for pictures that are whole"):
+    with pytest.raises(ValueError, match="NaN for images that are whole"):
         kp.embed(model, many(5), **QUIET)
 
 
@@ -415,7 +415,7 @@ def test_bad_arguments_are_named(options, match):
 def test_wrong_data_and_models_are_named():
     with pytest.raises(ValueError, match="Received: shapes"):
         kp.embed(tiny_backbone(), (np.zeros((2, 4)), [0, 1]), **QUIET)
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         kp.embed(tiny_backbone(), (np.zeros((0, 8, 8, 3)), []), **QUIET)
     with pytest.raises(ValueError, match=r"photos\.train.*Received: str"):
         kp.embed(tiny_backbone(), "photos/", **QUIET)
@@ -427,7 +427,7 @@ def test_progress_line_says_what_was_done(capsys, tmp_path):
     for _ in range(2):
         kp.embed(tiny_backbone(), many(300), cache_dir=tmp_path)
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("embed: 300 pictures, 6 features each by tiny, ")
+    assert first.startswith("embed: 300 images, 6 features each by tiny, ")
     assert second.endswith("300 from the cache")
 
 

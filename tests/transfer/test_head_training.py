@@ -98,7 +98,7 @@ def test_copies_train_on_augmented_views(capsys):
         augmented_classifier(), data.train, frozen_epochs=3, epochs=0, copies=2, verbose=2
     )
     out = capsys.readouterr().out
-    assert f"{len(data.train.source)} pictures and 2 views of each" in out
+    assert f"{len(data.train.source)} images and 2 views of each" in out
     assert "features that were computed once" in out
 
 
@@ -159,7 +159,7 @@ def test_arrays_train_on_features_too(capsys):
     images, labels = tiny_data(n=60)
     model = kp.transfer.classifier(tiny_backbone(), 3, seed=3)
     history = kp.transfer.fine_tune(model, (images, labels), frozen_epochs=9, epochs=0, verbose=2)
-    assert "embed: 60 pictures" in capsys.readouterr().out
+    assert "embed: 60 images" in capsys.readouterr().out
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 

@@ -80,7 +80,7 @@ def test_same_seed_same_curve():
 @pytest.mark.parametrize(
     ("data", "options", "match"),
     [
-        (gaussians(20), {}, "16 pictures of each class. Received: 10 of 'a'"),
+        (gaussians(20), {}, "16 images of each class. Received: 10 of 'a'"),
         (gaussians(100), {"points": 2}, "`points` must be"),
         (gaussians(100), {"repeats": 1}, "`repeats` must be"),
         (gaussians(100), {"test_fraction": 0.9}, "`test_fraction` must be"),

@@ -95,7 +95,7 @@ def test_linear_probe_on_digits_says_what_it_chose(capsys):
     layers = [keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
     model = kp.linear_probe(keras.Sequential(layers), digits.train)
     assert kp.evaluate(model, digits.validation, **QUIET).accuracy > 0.95
-    assert "linear_probe: 1,930 coefficients from 1,438 pictures, C = " in capsys.readouterr().out
+    assert "linear_probe: 1,930 coefficients from 1,438 images, C = " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

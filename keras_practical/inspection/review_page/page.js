@@ -7,8 +7,8 @@
   // By the number of the item: {decision, label}.
   const decisions = new Map();
 
-  // Only pictures that come near the window are decoded.
-  const show = (image) => { image.src = data.pictures[image.dataset.picture]; };
+  // Only images that come near the window are decoded.
+  const show = (image) => { image.src = data.images[image.dataset.image]; };
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       if (entry.isIntersecting) { show(entry.target); near.unobserve(entry.target); }
