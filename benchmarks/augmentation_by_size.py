@@ -31,7 +31,7 @@ size = options.image_size
 photos = kp.load_images(data_folder() / options.folder / "train", image_size=size, seed=0)
 body = keras.Sequential(
     [
-        kp.models.build("MobileNetV2", image_size=(size, size), weights="imagenet"),
+        kp.models.build_backbone("MobileNetV2", image_size=(size, size), weights="imagenet"),
         keras.layers.GlobalAveragePooling2D(),
     ]
 )

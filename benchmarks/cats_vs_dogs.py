@@ -67,7 +67,7 @@ else:
         "MobileNetV2",
         photos.train,
         augmentation=augmentation or None,
-        copies=max(1, options.probe),
+        views=max(1, options.probe),
         seed=options.seed,
     )
     options.frozen_epochs = 0

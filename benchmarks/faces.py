@@ -40,7 +40,7 @@ def trained(data, seed, options):
     model = kp.detection.build(
         "MobileNetV2", data, seed=seed, object_pixels=options.object_pixels, verbose=False
     )
-    kp.detection.fit(
+    kp.detection.fine_tune(
         model,
         data,
         epochs=options.epochs,
@@ -99,8 +99,10 @@ def main():
     # One and two pictures are too few, and it says so.
     warnings.filterwarnings("ignore", "There is little to learn from")
     faces = data_folder() / "faces"
-    training = kp.detection.load(faces / "training.xml", class_name="face", verbose=False)
-    test = kp.detection.load(faces / "testing.xml", class_name="face", verbose=False)
+    training = kp.detection.load_annotations(
+        faces / "training.xml", class_name="face", verbose=False
+    )
+    test = kp.detection.load_annotations(faces / "testing.xml", class_name="face", verbose=False)
     rows = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         if options.leave_one_out:

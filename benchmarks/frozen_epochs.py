@@ -2,7 +2,7 @@
 
     KERAS_HOME=<folder with models/> python benchmarks/frozen_epochs.py
 
-One run: cats vs dogs, MobileNetV2, the same epochs three times: plain Keras (`copies=0`), ours from
+One run: cats vs dogs, MobileNetV2, the same epochs three times: plain Keras (`views=0`), ours from
 cold (embedding included), ours again on the warm cache. Pictures are decoded into memory before.
 """
 
@@ -30,7 +30,7 @@ photos = kp.load_images(
 seconds, accuracies = {}, {}
 with tempfile.TemporaryDirectory() as folder:
     for name, how in {
-        "plain": {"copies": 0},
+        "plain": {"views": 0},
         "cold": {"cache_dir": folder},
         "warm": {"cache_dir": folder},
     }.items():

@@ -95,11 +95,11 @@ def load(size: int) -> kp.ImageData:
 
 def multi_scale(size: int) -> keras.Model:
     """Return MobileNetV2 whose features are those of its middle and its end, pooled."""
-    network = kp.models.build("MobileNetV2", image_size=(size, size))
+    network = kp.models.build_backbone("MobileNetV2", image_size=(size, size))
     maps = [*(network.get_layer(name).output for name in LAYERS), network.output]
     pooled = [keras.layers.GlobalAveragePooling2D()(part) for part in maps]
     outputs = keras.layers.Concatenate()(pooled)
-    # The name tells `layer_groups` where to cut.
+    # The name tells `groups_of_backbone` where to cut.
     return keras.Model(network.input, outputs, name="MobileNetV2")
 
 
@@ -115,7 +115,7 @@ def trained(part: object, recipe: str) -> keras.Model:
         image_size=size,
         preprocessing="minus_one_to_one",
         augmentation=augmentation if recipe == "augmented" else None,
-        copies=3,
+        views=3,
         seed=options.seed,
         verbose=False,
     )

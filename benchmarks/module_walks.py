@@ -63,7 +63,7 @@ def detector():
     folder = Path(tempfile.mkdtemp())
     keras.utils.save_img(folder / "one.png", np.zeros((64, 64, 3)), scale=False)
     (folder / "boxes.csv").write_text("path,left,top,right,bottom,label\none.png,9,9,49,49,cat\n")
-    data = kp.detection.load(folder / "boxes.csv", verbose=False)
+    data = kp.detection.load_annotations(folder / "boxes.csv", verbose=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of so few boxes.
         return kp.detection.build(keras.Sequential(layers), data, channels=4, verbose=False)

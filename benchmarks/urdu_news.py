@@ -126,10 +126,10 @@ def predicted(
         return kp.text.baseline(train).predict_proba(held_out.texts)
     if method == "not pretrained":
         encoder = kp.text.text_encoder(vocabulary, seed=seed)
-        model = kp.text.text_classifier(encoder, train.class_names, seed=seed)
+        model = kp.text.classifier(encoder, train.class_names, seed=seed)
         from_scratch(model, train, seed)
     else:
-        model = kp.text.text_classifier(encoders[method], train.class_names, seed=seed)
+        model = kp.text.classifier(encoders[method], train.class_names, seed=seed)
         thaws = method == "fine-tuned"
         kp.text.fine_tune(
             model,

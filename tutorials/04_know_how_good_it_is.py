@@ -138,7 +138,7 @@ for place in surest_mistakes[:3]:
 # %%
 augmentation = kp.augment.digits(seed=0) if DIGITS else kp.augment.light(seed=0)
 augmented = kp.linear_probe(
-    backbone, photos.train, augmentation=augmentation, copies=1 if QUICK else 3
+    backbone, photos.train, augmentation=augmentation, views=1 if QUICK else 3
 )
 names = ("as they are", "augmented")
 comparison = kp.compare(model, augmented, photos.validation, names=names)
@@ -155,7 +155,7 @@ print(comparison)
 
 # %%
 place = np.arange(result.n) % 2 == 0
-measure = kp.evaluation.measure
+measure = kp.evaluation.measure_calibration
 print("before:", measure(result.probabilities[~place], result.labels[~place]))
 temperature = kp.evaluation.temperature_of(result.probabilities[place], result.labels[place])
 calibrated = kp.evaluation.with_temperature(model, temperature)

@@ -142,11 +142,13 @@ def write(name, n, rng):
 
 if PAINTED:
     painter = np.random.default_rng(SEED)
-    training = kp.detection.load(write("training", 4, painter))
-    test = kp.detection.load(write("test", 2 if QUICK else 10, painter))
+    training = kp.detection.load_annotations(write("training", 4, painter))
+    test = kp.detection.load_annotations(write("test", 2 if QUICK else 10, painter))
 else:
-    training = kp.detection.load(options.data)
-    test = options.test and kp.detection.load(options.test, class_names=training.class_names)
+    training = kp.detection.load_annotations(options.data)
+    test = options.test and kp.detection.load_annotations(
+        options.test, class_names=training.class_names
+    )
 
 # %% [markdown]
 # `load` checks every box against its picture. One that lies outside, has no area or has its corners
@@ -222,9 +224,9 @@ show("2_windows")
 # %% [markdown]
 # ## Train
 #
-# `kp.detection.fit` is one call of `model.fit` on such windows, with one cycle of the learning
-# rate. Here is the same by hand, so that you can add callbacks, change the optimizer, or go on
-# training whenever you like. A network that starts from random weights takes larger steps.
+# `kp.detection.fine_tune` is one call of `model.fit` on such windows, with one cycle of the
+# learning rate. Here is the same by hand, so that you can add callbacks, change the optimizer, or
+# go on training whenever you like. A network that starts from random weights takes larger steps.
 
 # %%
 LEARNING_RATE = 1e-2 if PAINTED else 2e-3

@@ -339,7 +339,7 @@ print(
 #
 # Nobody marks every slice of a scan; what is known is whether the *patient* is ill. So let a model
 # look at all slices with one encoder, and learn by *attention* how much each of them counts:
-# `scans.volume_classifier`. Scans may be of any depth. Ours have 6 to 14 slices; every second
+# `scans.classifier`. Scans may be of any depth. Ours have 6 to 14 slices; every second
 # scan has one nodule, in one slice, and the model is never told where.
 
 
@@ -370,7 +370,7 @@ if PHANTOMS:
     volumes, labels, _ = scans(SCANS, first_patient=10_000)
     unseen, unseen_labels, nodule_at = scans(SCANS // 2, first_patient=20_000)
     keras.utils.set_random_seed(SEED)
-    scan_model = kp.scans.volume_classifier(
+    scan_model = kp.scans.classifier(
         slice_encoder(), ["healthy", "nodule"], attention_units=32, seed=SEED
     )
     kp.transfer.fine_tune(
@@ -417,7 +417,7 @@ if PHANTOMS:
 
 # %% [markdown]
 # Your own scans: `kp.scans.load_volumes("scans/", window="lung", groups=...)` reads folders of
-# DICOM slices and NIfTI files, one folder a class, and `volume_classifier("MobileNetV2", ...)`
+# DICOM slices and NIfTI files, one folder a class, and `scans.classifier("MobileNetV2", ...)`
 # brings a pretrained encoder.
 #
 # ## What we learnt

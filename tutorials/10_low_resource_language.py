@@ -197,7 +197,7 @@ print("pretrained:", after)
 # few labels only the head on top of it learns.
 
 # %%
-classifier = kp.text.text_classifier(model, data.class_names)
+classifier = kp.text.classifier(model, data.class_names)
 kp.text.fine_tune(classifier, labelled, epochs=0)
 chances = kp.text.predict_texts(classifier, data.validation.texts)
 print(kp.evaluate_predictions(chances, data.validation.labels, class_names=data.class_names))
@@ -214,7 +214,7 @@ def from_scratch(train, seed):
     """Train the same network without having read anything before."""
     keras.utils.set_random_seed(seed)
     encoder = kp.text.text_encoder(vocabulary, seed=seed)
-    network = kp.text.text_classifier(encoder, data.class_names, seed=seed)
+    network = kp.text.classifier(encoder, data.class_names, seed=seed)
     network.get_layer("encoder").trainable = True
     network.compile("adam", loss="sparse_categorical_crossentropy")
     inputs = vocabulary.encode(train.texts, length=192)
@@ -226,7 +226,7 @@ def from_scratch(train, seed):
 
 def with_head(language_model, train, seed):
     """Fit a head to what a language model makes of the texts."""
-    network = kp.text.text_classifier(language_model, data.class_names, seed=seed)
+    network = kp.text.classifier(language_model, data.class_names, seed=seed)
     kp.text.fine_tune(network, train, epochs=0, verbose=0)
     return kp.text.predict_texts(network, data.validation.texts, verbose=False)
 
@@ -277,7 +277,7 @@ show("1_labels")
 # smaller steps, all under one cycle. Does it catch up with the counted words?
 
 # %%
-thawed = kp.text.text_classifier(model, data.class_names)
+thawed = kp.text.classifier(model, data.class_names)
 kp.text.fine_tune(
     thawed,
     data.train,

@@ -22,7 +22,7 @@ class Embeddings:
         index: One `ImageRecord` an image; for data that isn't from `load_images`, named by place.
             Empty if nothing is known of them.
         class_names: One name a class.
-        views: float32 of shape `(copies, n, size)`, of augmented views of the images; of
+        views: float32 of shape `(views, n, size)`, of augmented views of the images; of
             shape `(0, n, size)` without augmentation.
         computed: How many images went through the network for this; the others were in the
             cache.

@@ -1,8 +1,8 @@
 """Find things on images, from a handful of annotated ones.
 
-    data = kp.detection.load("training.xml")
+    data = kp.detection.load_annotations("training.xml")
     model = kp.detection.build("MobileNetV2", data)
-    kp.detection.fit(model, data)
+    kp.detection.fine_tune(model, data)
     print(kp.detection.detect(model, "photo.jpg"))
 
 The model is a plain Keras model on a pretrained backbone; `fit` is `model.fit` on `Windows`.
@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 from keras_practical.utils.faces import lazy_face
 
 if TYPE_CHECKING:
-    from keras_practical.detection.annotations import AnnotatedImage, DetectionData, load
+    from keras_practical.detection.annotations import (
+        AnnotatedImage,
+        DetectionData,
+        load_annotations,
+    )
     from keras_practical.detection.evaluation import (
         DetectionEvaluation,
         evaluate,
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
         SizeLoss,
     )
     from keras_practical.detection.plots import plot_precision_recall, show
-    from keras_practical.detection.training import Windows, fit
+    from keras_practical.detection.training import Windows, fine_tune
 
 __all__ = [
     "AnnotatedImage",
@@ -48,21 +52,21 @@ __all__ = [
     "detect",
     "evaluate",
     "evaluate_detections",
-    "fit",
-    "load",
+    "fine_tune",
+    "load_annotations",
     "outputs_of",
     "plot_precision_recall",
     "show",
 ]
 
 _ROOMS = {
-    "detection.annotations": ("AnnotatedImage", "DetectionData", "load"),
+    "detection.annotations": ("AnnotatedImage", "DetectionData", "load_annotations"),
     "detection.evaluation": ("DetectionEvaluation", "evaluate", "evaluate_detections"),
     "detection.inference": ("Detections", "detect"),
     "detection.model": ("build", "outputs_of"),
     "detection.outputs": ("DetectionOutputs", "HeatmapLoss", "OffsetLoss", "SizeLoss"),
     "detection.plots": ("plot_precision_recall", "show"),
-    "detection.training": ("Windows", "fit"),
+    "detection.training": ("Windows", "fine_tune"),
 }
 
 __getattr__, __dir__ = lazy_face(__name__, _ROOMS)

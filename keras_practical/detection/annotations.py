@@ -17,7 +17,7 @@ from keras_practical.detection.formats import (
     read_annotations,
 )
 
-__all__ = ["AnnotatedImage", "DetectionData", "load"]
+__all__ = ["AnnotatedImage", "DetectionData", "load_annotations"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ class DetectionData:
         return "\n".join([*lines, *(f"problem: {text}" for text in self.problems)])
 
 
-def load(
+def load_annotations(
     source: str | Path,
     *,
     class_names: Sequence[str] | None = None,
@@ -165,7 +165,7 @@ def load(
     >>> Image.new("RGB", (40, 30)).save(folder / "a.png")
     >>> rows = "image,left,top,right,bottom,label", "a.png,5,5,25,25,cat", "a.png,9,9,9,9,cat"
     >>> _ = (folder / "boxes.csv").write_text(chr(10).join(rows))
-    >>> data = load(folder / "boxes.csv", verbose=False)
+    >>> data = load_annotations(folder / "boxes.csv", verbose=False)
     >>> data.images[0].boxes.tolist(), data.problems[0][-48:]
     ([[5.0, 5.0, 25.0, 25.0]], 'boxes.csv, line 3: the box has no area: left out')
 

@@ -102,7 +102,7 @@ def evaluate(
 
     Args:
         model: A trained detector.
-        data: From `load`, with the model's classes.
+        data: From `load_annotations`, with the model's classes.
         threshold: The score from which the counts take a box as reported, in [0, 1].
         verbose: Whether to show a progress bar.
         **options: As in `detect`: `overlap`, `smallest_pixels`, …
@@ -143,7 +143,7 @@ def evaluate_detections(
 
     Args:
         detections: What was found on each image of the data, in order.
-        data: From `load`.
+        data: From `load_annotations`.
         threshold: As in `evaluate`.
 
     Returns:
@@ -174,8 +174,8 @@ def evaluate_detections(
     for found in detections:
         if tuple(found.class_names) != tuple(data.class_names):
             raise ValueError(
-                "`data` must have the detector's classes, in order: pass class_names= to `load`. "
-                f"Received: {', '.join(data.class_names)}; the detector has "
+                "`data` must have the detector's classes, in order: pass class_names= to "
+                f"`load_annotations`. Received: {', '.join(data.class_names)}; the detector has "
                 f"{', '.join(found.class_names)}"
             )
     precisions, outcomes = _by_coco(detections, data, threshold)

@@ -68,7 +68,8 @@ def build(
         backbone: A name in `keras_practical.models.BACKBONES` (but Inception and NASNet, whose
             maps aren't in step with the image), or a functional or sequential `keras.Model` from
             RGB images to feature maps.
-        data: What the detector is for, from `load`: its classes and the sizes of its boxes count.
+        data: What the detector is for, from `load_annotations`: its classes and the sizes of its
+            boxes count.
         weights: `"imagenet"`, a weights file's path, or `None` for random weights. Not used with a
             `keras.Model`.
         train_backbone: Whether the backbone trains too: needed if its weights are random.

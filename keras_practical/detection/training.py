@@ -1,6 +1,6 @@
 """Windows cut out of annotated images, augmented with their boxes, and the training on them.
 
-Reached as `keras_practical.detection.fit` and `keras_practical.detection.Windows`.
+Reached as `keras_practical.detection.fine_tune` and `keras_practical.detection.Windows`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from keras_practical.detection.targets import targets
 from keras_practical.training.one_cycle import OneCycle
 from keras_practical.utils.checks import as_layers, check_between, check_count, check_positive
 
-__all__ = ["Windows", "fit"]
+__all__ = ["Windows", "fine_tune"]
 
 # Objects come in sizes from 1/1.5 to 1.5 of the model's own: scales of the image that are a
 # factor of two apart leave no size out.
@@ -44,7 +44,7 @@ class Windows(keras.utils.PyDataset):
 
     Args:
         model: A detector, whose classes, sizes and stride count.
-        data: From `load`.
+        data: From `load_annotations`.
         batch_size: Windows in a batch, >= 1.
         steps: Batches in an epoch, >= 1. Default: 25, or with many boxes as many as show each of
             them once.
@@ -96,8 +96,8 @@ class Windows(keras.utils.PyDataset):
         self.outputs = outputs_of(model)
         if tuple(data.class_names) != self.outputs.class_names:
             raise ValueError(
-                "`data` must have the model's classes, in order: pass class_names= to `load`. "
-                f"Received: {', '.join(data.class_names)}; the model has "
+                "`data` must have the model's classes, in order: pass class_names= to "
+                f"`load_annotations`. Received: {', '.join(data.class_names)}; the model has "
                 f"{', '.join(self.outputs.class_names)}"
             )
         self.data = data
@@ -255,7 +255,7 @@ def _default_augmentation(seed: int) -> list[Any]:
     ]
 
 
-def fit(
+def fine_tune(
     model: keras.Model,
     data: DetectionData,
     *,
@@ -275,7 +275,7 @@ def fit(
 
     Args:
         model: A compiled detector, from `build`.
-        data: From `load`.
+        data: From `load_annotations`.
         epochs: Number of epochs, >= 1.
         steps: As in `Windows`.
         batch_size: Windows in a batch.
@@ -303,7 +303,7 @@ def fit(
     >>> from keras_practical.detection.model import build
     >>> data = DetectionData(tuple(images), ("square",))
     >>> model = build(network, data, object_pixels=16, verbose=False)
-    >>> sorted(fit(model, data, epochs=1, steps=2, verbose=0).history)[-2:]
+    >>> sorted(fine_tune(model, data, epochs=1, steps=2, verbose=0).history)[-2:]
     ['offsets_loss', 'sizes_loss']
 
     Reference:

@@ -16,7 +16,7 @@ __all__ = [
     "Calibration",
     "Threshold",
     "dont_know_threshold",
-    "measure",
+    "measure_calibration",
     "temperature_of",
     "temperature_scaled",
     "with_temperature",
@@ -42,7 +42,7 @@ class Calibration:
 
     Example:
 
-    >>> found = measure(np.array([[0.9, 0.1]] * 10), np.array([0] * 9 + [1]))
+    >>> found = measure_calibration(np.array([[0.9, 0.1]] * 10), np.array([0] * 9 + [1]))
     >>> round(found.error, 3), found.counts
     (0.0, (10,))
     """
@@ -65,7 +65,7 @@ class Calibration:
         )
 
 
-def measure(
+def measure_calibration(
     probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15, seed: int = 0
 ) -> Calibration:
     """Measure whether a classifier that is 90 % sure is right in 90 % of cases.
@@ -87,7 +87,7 @@ def measure(
 
     Example:
 
-    >>> print(measure(np.array([[0.99, 0.01]] * 100), np.array([0, 1] * 50)))
+    >>> print(measure_calibration(np.array([[0.99, 0.01]] * 100), np.array([0, 1] * 50)))
     calibration error 49.0 points (a perfectly ...: up to ..., n=100): overconfident by 49.0 points
 
     Reference:

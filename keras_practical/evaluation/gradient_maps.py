@@ -52,7 +52,7 @@ def grad_cam(
     Args:
         model: Any classifier with convolutions: of `transfer.classifier` (preprocessing and
             augmentation inside), functional or sequential, models nested inside, with softmax,
-            sigmoid or logits at its end; of `scans.volume_classifier`, which gives a map for
+            sigmoid or logits at its end; of `scans.classifier`, which gives a map for
             each slice; or a subclassed one, if `layer` is given.
         image: A file's path or bytes, or an array of shape `(height, width, channels)` with values
             as the model takes them. Other sizes than the model's are brought to it, for which

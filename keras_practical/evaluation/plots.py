@@ -167,12 +167,12 @@ def accuracies(
 def reliability(calibration: Any, *, ax: Axes | None = None) -> Axes:
     """Draw how often a model is right against how sure it is.
 
-    Use it with `evaluation.measure`: a calibrated model's points lie on the diagonal, below it
-    the model is overconfident. The area of a point says how many examples it stands for, the bar
-    how far chance may have moved it (95 %, Wilson).
+    Use it with `evaluation.measure_calibration`: a calibrated model's points lie on the diagonal,
+    below it the model is overconfident. The area of a point says how many examples it stands for,
+    the bar how far chance may have moved it (95 %, Wilson).
 
     Args:
-        calibration: What `evaluation.measure` returned.
+        calibration: What `evaluation.measure_calibration` returned.
         ax: Where to draw. Default: a new figure.
 
     Returns:

@@ -1,7 +1,8 @@
 """What a network is made of: backbones, heads, layer groups, ensembles, losses.
 
-Rooms: `backbones` (the table, and the one way to open a name or a model), `freezing` (layer groups,
-and which of them train), `classifiers` (a head on a backbone), `ensembles`, `resizing`, `losses`.
+Rooms: `backbones` (the table, and the one way to open a name or a model), `heads`, `freezing`
+(layer groups, and which of them train), `classifiers` (a head on a backbone), `ensembles`,
+`resizing`, `losses`.
 """
 
 from typing import TYPE_CHECKING
@@ -9,13 +10,18 @@ from typing import TYPE_CHECKING
 from keras_practical.utils.faces import lazy_face
 
 if TYPE_CHECKING:
-    from keras_practical.models.backbones import BACKBONES, Backbone, build, preprocessing_layers
+    from keras_practical.models.backbones import (
+        BACKBONES,
+        Backbone,
+        build_backbone,
+        preprocessing_layers,
+    )
     from keras_practical.models.classifiers import classifier
     from keras_practical.models.ensembles import ensemble
     from keras_practical.models.freezing import (
         TransferSummary,
         freeze_to,
-        groups,
+        layer_groups,
         summary,
         unfreeze,
     )
@@ -27,11 +33,11 @@ __all__ = [
     "Backbone",
     "SmoothedSparseCategoricalCrossentropy",
     "TransferSummary",
-    "build",
+    "build_backbone",
     "classifier",
     "ensemble",
     "freeze_to",
-    "groups",
+    "layer_groups",
     "preprocessing_layers",
     "resized",
     "summary",
@@ -39,10 +45,10 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "models.backbones": ("BACKBONES", "Backbone", "build", "preprocessing_layers"),
+    "models.backbones": ("BACKBONES", "Backbone", "build_backbone", "preprocessing_layers"),
     "models.classifiers": ("classifier",),
     "models.ensembles": ("ensemble",),
-    "models.freezing": ("TransferSummary", "freeze_to", "groups", "summary", "unfreeze"),
+    "models.freezing": ("TransferSummary", "freeze_to", "layer_groups", "summary", "unfreeze"),
     "models.losses": ("SmoothedSparseCategoricalCrossentropy",),
     "models.resizing": ("resized",),
 }

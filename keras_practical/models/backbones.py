@@ -17,7 +17,7 @@ from keras_practical.utils.checks import (
 )
 from keras_practical.utils.keras_home import keras_home
 
-__all__ = ["BACKBONES", "Backbone", "build", "preprocessing_layers"]
+__all__ = ["BACKBONES", "Backbone", "build_backbone", "preprocessing_layers"]
 
 PREPROCESSING = ("none", "minus_one_to_one", "caffe", "torch")
 
@@ -101,7 +101,7 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
-def build(
+def build_backbone(
     name: str, *, image_size: tuple[int, int], weights: str | Path | None = "imagenet"
 ) -> keras.Model:
     """Build a `keras.applications` network without its classifier, for any image size.
@@ -124,7 +124,7 @@ def build(
 
     Example:
 
-    >>> build("MobileNetV2", image_size=(96, 96), weights=None).output_shape
+    >>> build_backbone("MobileNetV2", image_size=(96, 96), weights=None).output_shape
     (None, 3, 3, 1280)
     """
     check_choice("backbone", name, BACKBONES)
@@ -245,7 +245,7 @@ def open_backbone(
         argument: What the caller's user calls it, for error texts.
         image_size: Pixels. Default: the network's own.
         any_size: Whether a network of a name is built for images of any size.
-        weights: As in `build`; only for names.
+        weights: As in `build_backbone`; only for names.
         preprocessing: One of `PREPROCESSING`. Default: the network's own for a name, none for a
             model.
         rgb: Whether it must take three channels.
@@ -255,7 +255,7 @@ def open_backbone(
 
     Raises:
         ValueError: It is neither, or a model of other inputs.
-        RuntimeError: As `build`.
+        RuntimeError: As `build_backbone`.
     """
     if preprocessing is not None:
         check_choice("preprocessing", preprocessing, PREPROCESSING)
@@ -267,7 +267,7 @@ def open_backbone(
         if any_size:
             chosen = (None, None)
         return OpenedBackbone(
-            model=build(backbone, image_size=chosen, weights=weights),
+            model=build_backbone(backbone, image_size=chosen, weights=weights),
             shape=(*chosen, 3),
             preprocessing=preprocessing or entry.preprocessing,
         )

@@ -15,7 +15,7 @@ from keras_practical.utils.keras_internals.layers import every_layer
 __all__ = [
     "TransferSummary",
     "freeze_to",
-    "groups",
+    "groups_of_backbone",
     "layer_groups",
     "summary",
     "thirds",
@@ -70,7 +70,7 @@ class TransferSummary:
         return "\n".join(lines)
 
 
-def groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
+def layer_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
     """Split a classifier into its backbone's layer groups and, last, its head.
 
     Use it to see what `freeze_to(model, group)` counts.
@@ -85,13 +85,13 @@ def groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
     Example:
 
     >>> model = keras.Sequential([keras.Input((4,))] + [keras.layers.Dense(2) for _ in range(4)])
-    >>> [len(group) for group in groups(model)]
+    >>> [len(group) for group in layer_groups(model)]
     [1, 1, 1, 1]
     """
     backbone = _backbone(model)
     if backbone is not None:
         position = model.layers.index(backbone)
-        return [*layer_groups(backbone), model.layers[position + 1 :]]
+        return [*groups_of_backbone(backbone), model.layers[position + 1 :]]
     weighted = [layer for layer in model.layers if layer.weights]
     head = model.layers[model.layers.index(weighted[-1]) :]
     body = model.layers[: -len(head)]
@@ -127,7 +127,7 @@ def freeze_to(model: keras.Model, group: int, *, train_batch_norm: bool = False)
     Reference:
         https://keras.io/guides/transfer_learning/ on `BatchNormalization`; fastai's `freeze_to`.
     """
-    found = groups(model)
+    found = layer_groups(model)
     if not -len(found) <= group < len(found):
         raise ValueError(
             f"`group` must be from {-len(found)} to {len(found) - 1}: the model has {len(found)} "
@@ -184,7 +184,7 @@ def summary(model: keras.Model) -> TransferSummary:
     >>> summary(model).trainable_count
     6
     """
-    found = groups(model)
+    found = layer_groups(model)
     names = [*(f"group {number}" for number in range(len(found) - 1)), "head"]
     rows = tuple(
         (
@@ -223,7 +223,7 @@ def _count(weights: Iterable[keras.Variable]) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def layer_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
+def groups_of_backbone(model: keras.Model) -> list[list[keras.layers.Layer]]:
     """Split a backbone's layers into groups from the input (general) to the output (specific).
 
     Use it to give earlier layers lower learning rates or to thaw a network step by step.
@@ -239,7 +239,7 @@ def layer_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
     Example:
 
     >>> network = keras.Sequential([keras.Input((4,))] + [keras.layers.Dense(2) for _ in range(3)])
-    >>> [len(group) for group in layer_groups(network)]
+    >>> [len(group) for group in groups_of_backbone(network)]
     [1, 1, 1]
 
     Reference:

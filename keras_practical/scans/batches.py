@@ -21,7 +21,7 @@ PADDING = -1.0
 def pad_volumes(volumes: Sequence[np.ndarray], *, depth: int | None = None) -> np.ndarray:
     """Stack scans of different depth; what is missing is filled with -1, which no pixel is.
 
-    `scans.volume_classifier` leaves such slices out. Use it to predict several scans at once.
+    `scans.classifier` leaves such slices out. Use it to predict several scans at once.
 
     Args:
         volumes: Arrays of shape `(depth, height, width, channels)` with values in [0, 255], alike

@@ -22,10 +22,10 @@ from keras_practical.utils.checks import (
     check_count,
 )
 
-__all__ = ["slice_attention", "volume_classifier"]
+__all__ = ["classifier", "slice_attention"]
 
 
-def volume_classifier(
+def classifier(
     backbone: str | keras.Model,
     class_names: Sequence[str] | int,
     *,
@@ -73,7 +73,7 @@ def volume_classifier(
     Example:
 
     >>> encoder = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3)])
-    >>> model = volume_classifier(encoder, ["well", "ill"])
+    >>> model = classifier(encoder, ["well", "ill"])
     >>> model.predict(np.zeros((2, 7, 8, 8, 1)), verbose=0).shape
     (2, 2)
 
@@ -121,7 +121,7 @@ def slice_attention(
     should. High weights say where it looked, not what it saw there.
 
     Args:
-        model: A model of `volume_classifier`.
+        model: A model of `classifier`.
         volumes: Scans of shape `(depth, height, width, channels)` in a list, an array of several,
             or batches of `load_volumes`.
         batch_size: Scans at a time, >= 1.
@@ -135,7 +135,7 @@ def slice_attention(
     Example:
 
     >>> encoder = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3)])
-    >>> model = volume_classifier(encoder, 2)
+    >>> model = classifier(encoder, 2)
     >>> [weights.shape for weights in slice_attention(model, [np.zeros((7, 8, 8, 1))])]
     [(7,)]
 
@@ -146,7 +146,7 @@ def slice_attention(
     pooling = [layer for layer in model.layers if isinstance(layer, AttentionPooling)]
     if not pooling:
         raise ValueError(
-            "`model` must be one of scans.volume_classifier: it has no AttentionPooling. "
+            "`model` must be one of scans.classifier: it has no AttentionPooling. "
             f"Received: {model.name}"
         )
     looking = keras.Model(model.inputs, pooling[0].output[1])

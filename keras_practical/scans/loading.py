@@ -76,7 +76,7 @@ def load_volumes(
     columns: Mapping[str, str] | None = None,
     verbose: bool = True,
 ) -> VolumeData:
-    """Load labelled scans of any depth for `scans.volume_classifier`.
+    """Load labelled scans of any depth for `scans.classifier`.
 
     Use it as `load_images`, where a label belongs to a stack of slices. Up to 2 GiB of decoded
     scans stay in memory; what is beyond is read again in each epoch. It has no equivalent in plain

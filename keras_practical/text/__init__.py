@@ -16,7 +16,7 @@ Telling texts apart with few labels and many texts without any:
     vocabulary = kp.text.build_vocabulary(unlabelled)
     model = kp.text.language_model(vocabulary, texts=unlabelled)
     kp.text.pretrain(model, unlabelled)
-    classifier = kp.text.text_classifier(model, data.class_names)
+    classifier = kp.text.classifier(model, data.class_names)
     kp.text.fine_tune(classifier, data.train)
 
 Rooms: `files`, `sources`, `normalization`, `problems` and `loading` (`load_texts`),
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from keras_practical.text.characters.generation import generate, sampling_probabilities
     from keras_practical.text.characters.state import CarriedState
     from keras_practical.text.characters.vocabulary import CharacterEmbedding, CharacterVocabulary
-    from keras_practical.text.classifiers import predict_texts, text_classifier
+    from keras_practical.text.classifiers import classifier, predict_texts
     from keras_practical.text.counts import cooccurrence_vectors
     from keras_practical.text.explanations import (
         TextExplanation,
@@ -84,6 +84,7 @@ __all__ = [
     "baseline",
     "build_vocabulary",
     "character_datasets",
+    "classifier",
     "confident_mistakes",
     "cooccurrence_vectors",
     "evaluate_characters",
@@ -101,7 +102,6 @@ __all__ = [
     "pretrain",
     "sampling_probabilities",
     "shown_text",
-    "text_classifier",
     "text_encoder",
 ]
 
@@ -112,7 +112,7 @@ _ROOMS = {
     "text.characters.generation": ("generate", "sampling_probabilities"),
     "text.characters.state": ("CarriedState",),
     "text.characters.vocabulary": ("CharacterEmbedding", "CharacterVocabulary"),
-    "text.classifiers": ("predict_texts", "text_classifier"),
+    "text.classifiers": ("classifier", "predict_texts"),
     "text.counts": ("cooccurrence_vectors",),
     "text.explanations": ("TextExplanation", "TextMistake", "confident_mistakes", "explain_text"),
     "text.fine_tuning": ("fine_tune",),

@@ -12,12 +12,12 @@ from keras_practical.text.vocabulary import SubwordVocabulary
 from keras_practical.utils.checks import check_between, check_count
 from keras_practical.utils.progress import track
 
-__all__ = ["predict_texts", "text_classifier"]
+__all__ = ["classifier", "predict_texts"]
 
 _LENGTH = 512
 
 
-def text_classifier(
+def classifier(
     language_model: keras.Model,
     class_names: Sequence[str] | int,
     *,
@@ -53,7 +53,7 @@ def text_classifier(
     >>> from keras_practical.text.language_models import language_model
     >>> from keras_practical.text.vocabulary import build_vocabulary
     >>> vocabulary = build_vocabulary(["one fish, two fish"] * 9, size=40, verbose=False)
-    >>> model = text_classifier(language_model(vocabulary), ["animals", "numbers"])
+    >>> model = classifier(language_model(vocabulary), ["animals", "numbers"])
     >>> predict_texts(model, ["one", "fish"], verbose=False).shape
     (2, 2)
 
@@ -86,7 +86,7 @@ def text_classifier(
         kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
         name="head",
     )(dropped)
-    model = keras.Model(inputs, outputs, name="text_classifier")
+    model = keras.Model(inputs, outputs, name="classifier")
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     # So that a saved file has the state that Keras looks for on loading.
     model.optimizer.build(model.trainable_variables)
@@ -103,7 +103,7 @@ def predict_texts(
 ) -> np.ndarray:
     """Return a model's answer to texts, which it turns into numbers by its own vocabulary.
 
-    Use it on a model of `text_classifier`, also a loaded one, or on any other with a
+    Use it on a model of `classifier`, also a loaded one, or on any other with a
     `SubwordEmbedding` inside. In plain Keras it is `model.predict(vocabulary.encode(texts))`; here
     texts of like length share a batch, so that short ones aren't padded to the longest.
 
@@ -125,7 +125,7 @@ def predict_texts(
     >>> from keras_practical.text.language_models import language_model
     >>> from keras_practical.text.vocabulary import build_vocabulary
     >>> vocabulary = build_vocabulary(["one fish, two fish"] * 9, size=40, verbose=False)
-    >>> model = text_classifier(language_model(vocabulary), 2)
+    >>> model = classifier(language_model(vocabulary), 2)
     >>> predict_texts(model, ["one fish"], verbose=False).sum().round(3)
     np.float32(1.0)
     """

@@ -133,7 +133,7 @@ def explain_text(
     can be compared. Every word costs a prediction; for long texts leave out several at once.
 
     Args:
-        model: A model of `text_classifier`, or a `TextBaseline`.
+        model: A model of `classifier`, or a `TextBaseline`.
         text: The text.
         class_name: The class to explain. Default: the most probable one.
         class_names: One name a class. Default: the baseline's own, or numbers.

@@ -51,7 +51,7 @@ def fine_tune(
     each group.
 
     Args:
-        model: As `text_classifier` makes it. It is trained in place.
+        model: As `classifier` makes it. It is trained in place.
         train: Labelled texts, such as `load_texts(...).train`.
         validation_data: Texts to measure after each epoch; nothing is chosen by them.
         epochs: Epochs after the head, >= 0. From the third one on, everything trains.
@@ -70,18 +70,18 @@ def fine_tune(
 
     Raises:
         ValueError: An argument is outside its range, `train` has one class only or other classes
-            than the model, or the model isn't one of `text_classifier`.
+            than the model, or the model isn't one of `classifier`.
 
     Example:
 
     >>> from keras_practical.text.language_models import language_model
     >>> from keras_practical.text.vocabulary import build_vocabulary
-    >>> from keras_practical.text.classifiers import text_classifier
+    >>> from keras_practical.text.classifiers import classifier
     >>> from keras_practical.text.loading import load_texts
     >>> texts = [f"{noun} {n}" for n in range(9) for noun in ("rain", "goal")]
     >>> data = load_texts((texts, ["weather", "sports"] * 9), verbose=False)
     >>> vocabulary = build_vocabulary(texts, size=40, verbose=False)
-    >>> model = text_classifier(language_model(vocabulary, texts=texts), data.class_names)
+    >>> model = classifier(language_model(vocabulary, texts=texts), data.class_names)
     >>> history = fine_tune(model, data.train, epochs=1, verbose=0)
     >>> predict_texts(model, data.validation.texts, verbose=False).argmax(1).tolist() == (
     ...     data.validation.labels.tolist())
@@ -173,7 +173,7 @@ def _parts(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
     names = [layer.name for layer in model.layers]
     if not {"encoder", "text", "head"} <= set(names):
         raise ValueError(
-            "`model` must be made by `text_classifier`, with layers named encoder, text and head. "
+            "`model` must be made by `classifier`, with layers named encoder, text and head. "
             f"Received: {model.name!r} with {', '.join(names)}"
         )
     return model.get_layer("encoder"), model.get_layer("head")

@@ -68,7 +68,7 @@ def language_model(
 ) -> keras.Model:
     """Build a language model whose encoder a text classifier can be put on.
 
-    Use it with `pretrain`, then `text_classifier`. At each place it sees the last three pieces
+    Use it with `pretrain`, then `classifier`. At each place it sees the last three pieces
     through a causal convolution, and the mean of everything so far: the first knows grammar, the
     second what the text is about. Both are a few large matrix products, much faster on a laptop
     than a recurrent layer's many small ones; ULMFiT's LSTM would fit in as well, see Returns.

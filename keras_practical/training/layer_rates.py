@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from keras_practical.models.freezing import groups as backbone_groups
+from keras_practical.models.freezing import layer_groups as backbone_groups
 from keras_practical.utils.checks import check_count, check_positive
 from keras_practical.utils.keras_internals.layers import every_layer, own_trainable_variables
 from keras_practical.utils.keras_internals.optimizer import innermost, steer_rates
@@ -24,7 +24,7 @@ def layerwise(
     model: keras.Model,
     *,
     earliest: float = 0.01,
-    groups: Sequence[str] | Callable[[keras.layers.Layer], int] | None = None,
+    layer_groups: Sequence[str] | Callable[[keras.layers.Layer], int] | None = None,
     decay_all: bool = True,
 ) -> keras.optimizers.Optimizer:
     """Make `optimizer` take smaller steps in earlier layers, geometrically spaced up to the head.
@@ -40,11 +40,11 @@ def layerwise(
             `MultiOptimizer`. It is changed in place.
         model: The built model that it will train.
         earliest: The earliest group's rate as a part of the head's, > 0.
-        groups: How layers are grouped. `None`: as `transfer.groups` does, by the backbone's table.
-            Patterns: regular expressions, searched in the variables' paths, one a group from the
-            earliest to the last; what none matches belongs to the head, a group of its own after
-            them. A function: from a layer to its group's number, 0 for the earliest; the largest
-            is the head's.
+        layer_groups: How layers are grouped. `None`: as `transfer.layer_groups` does, by the
+            backbone's table. Patterns: regular expressions, searched in the variables' paths, one
+            a group from the earliest to the last; what none matches belongs to the head, a group of
+            its own after them. A function: from a layer to its group's number, 0 for the earliest;
+            the largest is the head's.
         decay_all: Whether weight decay shrinks biases and the parameters of normalization layers
             too, as Keras does. `False` leaves them out; only for an optimizer that isn't built yet.
 
@@ -59,7 +59,8 @@ def layerwise(
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="early")])
     >>> model.add(keras.layers.Dense(1, name="head"))
-    >>> optimizer = layerwise(keras.optimizers.Adam(1e-3), model, groups=["early"], earliest=0.1)
+    >>> adam = keras.optimizers.Adam(1e-3)
+    >>> optimizer = layerwise(adam, model, layer_groups=["early"], earliest=0.1)
     >>> model.compile(optimizer, loss="mse")
     >>> round(float(optimizer.learning_rate), 6)
     0.001
@@ -68,13 +69,13 @@ def layerwise(
         Howard & Ruder, *Universal Language Model Fine-tuning* (2018), arXiv 1801.06146, section
         3.2; the spacing is fastai's `even_mults`.
     """
-    if groups is None:
+    if layer_groups is None:
         layers = backbone_groups(model)
         variables = [[v for layer in group for v in layer.variables] for group in layers]
-    elif callable(groups):
-        variables = _grouped_by_function(model, groups)
+    elif callable(layer_groups):
+        variables = _grouped_by_function(model, layer_groups)
     else:
-        variables = _grouped_by_pattern(model, groups)
+        variables = _grouped_by_pattern(model, layer_groups)
     multipliers = geometric_multipliers(len(variables), earliest=earliest)
     if not decay_all:
         names = [v for v in model.trainable_variables if v.path.split("/")[-1] in _NOT_DECAYED]
@@ -90,7 +91,7 @@ def _grouped_by_function(
         own = own_trainable_variables(layer)
         if own:
             number = groups(layer)
-            check_count("groups", number, minimum=0)
+            check_count("layer_groups", number, minimum=0)
             numbers.update({id(v): (number, v) for v in own})
     last = max((number for number, _ in numbers.values()), default=0)
     return [[v for n, v in numbers.values() if n == number] for number in range(last + 1)]
@@ -104,15 +105,15 @@ def _grouped_by_pattern(model: keras.Model, patterns: Sequence[str]) -> list[lis
     for pattern, variables in zip(patterns, found, strict=False):
         if not variables:
             raise ValueError(
-                "Each pattern of `groups` must match a variable's path that none before it does. "
-                f"Received: {pattern!r}; the paths look like {model.variables[0].path!r}"
+                "Each pattern of `layer_groups` must match a variable's path that none before it "
+                f"does. Received: {pattern!r}; the paths look like {model.variables[0].path!r}"
             )
     return found
 
 
 def scale_learning_rates(
     optimizer: keras.optimizers.Optimizer,
-    groups: Sequence[Sequence[keras.Variable]],
+    variable_groups: Sequence[Sequence[keras.Variable]],
     multipliers: Sequence[float],
 ) -> keras.optimizers.Optimizer:
     """Make `optimizer` take smaller or larger steps for groups of variables.
@@ -127,14 +128,15 @@ def scale_learning_rates(
     Args:
         optimizer: Any Keras optimizer that has not trained a compiled function yet. It is changed
             in place.
-        groups: The variables of each group. Variables in none keep the multiplier 1.
+        variable_groups: The variables of each group. Variables in none keep the multiplier 1.
         multipliers: One number > 0 a group.
 
     Returns:
         The same `optimizer`.
 
     Raises:
-        ValueError: `groups` and `multipliers` differ in length, or a multiplier isn't positive.
+        ValueError: `variable_groups` and `multipliers` differ in length, or a multiplier isn't
+            positive.
 
     Example:
 
@@ -151,10 +153,10 @@ def scale_learning_rates(
         Howard & Ruder, *Universal Language Model Fine-tuning* (2018), arXiv 1801.06146, section
         3.2 ("discriminative fine-tuning").
     """
-    if len(groups) != len(multipliers):
+    if len(variable_groups) != len(multipliers):
         raise ValueError(
-            "`groups` and `multipliers` must be of one length. "
-            f"Received: {len(groups)} groups, {len(multipliers)} multipliers"
+            "`variable_groups` and `multipliers` must be of one length. "
+            f"Received: {len(variable_groups)} groups, {len(multipliers)} multipliers"
         )
     for multiplier in multipliers:
         check_positive("multipliers", float(multiplier))
@@ -162,7 +164,7 @@ def scale_learning_rates(
         optimizer,
         [
             (variable, float(multiplier))
-            for variables, multiplier in zip(groups, multipliers, strict=True)
+            for variables, multiplier in zip(variable_groups, multipliers, strict=True)
             for variable in variables
         ],
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keras_practical.models.freezing import (
         TransferSummary,
         freeze_to,
-        groups,
+        layer_groups,
         summary,
         unfreeze,
     )
@@ -43,7 +43,7 @@ __all__ = [
     "fine_tune",
     "fit_probe",
     "freeze_to",
-    "groups",
+    "layer_groups",
     "learning_curve",
     "linear_probe",
     "summary",
@@ -53,7 +53,7 @@ __all__ = [
 _ROOMS = {
     "models.classifiers": ("classifier",),
     "models.ensembles": ("ensemble",),
-    "models.freezing": ("TransferSummary", "freeze_to", "groups", "summary", "unfreeze"),
+    "models.freezing": ("TransferSummary", "freeze_to", "layer_groups", "summary", "unfreeze"),
     "transfer.backbone_race": ("BackboneRace", "RaceResult", "compare_backbones"),
     "transfer.embedding": ("embed",),
     "data.features": ("Embeddings",),

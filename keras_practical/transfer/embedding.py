@@ -30,7 +30,7 @@ def embed(
     data: Any,
     *,
     augmentation: Any = None,
-    copies: int = 1,
+    views: int = 1,
     seed: int = 0,
     batch_size: int | None = None,
     cache_dir: str | Path | None = None,
@@ -52,7 +52,7 @@ def embed(
             shuffled; any other `tf.data.Dataset` or `PyDataset` of `(images, labels)` batches, in
             its own order; or one `(images, labels)` pair of arrays.
         augmentation: A Keras layer, or a list of them, for `views`.
-        copies: Augmented views of each image, >= 1; without `augmentation` there are none.
+        views: Augmented views of each image, >= 1; without `augmentation` there are none.
         seed: Whole number >= 0; decides what the augmentation draws, whatever its layers' seeds.
         batch_size: Images at a time. Default: as many as fit into memory, at most 64.
         cache_dir: Folder for what was computed: another run with the very same images, weights,
@@ -84,7 +84,7 @@ def embed(
         Donahue et al., *DeCAF: A Deep Convolutional Activation Feature for Generic Visual
         Recognition* (2013), arXiv 1310.1531.
     """
-    check_count("copies", copies)
+    check_count("views", views)
     check_count("seed", seed, minimum=0)
     if batch_size is not None:
         check_count("batch_size", batch_size)
@@ -94,21 +94,21 @@ def embed(
     body = feature_model(model, reader.shape)
     half = _has_gpu() if mixed_precision is None else mixed_precision
     network = FeatureNetwork(body, batch_size, half)
-    stores: list[_Memory | FeatureFile] = [_Memory(1), _Memory(copies if layers else 0)]
+    stores: list[_Memory | FeatureFile] = [_Memory(1), _Memory(views if layers else 0)]
     if cache_dir is not None:
         network_key = (model_fingerprint(body), half, reader.content)
         shape = (reader.count or 0, body.output_shape[-1])
         stores[0] = FeatureFile(cache_dir, _key(network_key), (1, *shape), piece=PIECE)
         if layers:
-            key = _key((network_key, layers_fingerprint(layers), seed, copies))
-            stores[1] = FeatureFile(cache_dir, key, (copies, *shape), piece=PIECE)
+            key = _key((network_key, layers_fingerprint(layers), seed, views))
+            stores[1] = FeatureFile(cache_dir, key, (views, *shape), piece=PIECE)
     # What makes each view, and where it goes.
-    views = [(_Augmentation([], ()), stores[0], 0)]
-    for copy in range(copies if layers else 0):
-        views.append((_Augmentation(layers, (seed, copy)), stores[1], copy))
+    passes = [(_Augmentation([], ()), stores[0], 0)]
+    for number in range(views if layers else 0):
+        passes.append((_Augmentation(layers, (seed, number)), stores[1], number))
 
     def missing(piece: int) -> list[tuple[_Augmentation, _Memory | FeatureFile, int]]:
-        return [(change, store, view) for change, store, view in views if store.needs(piece, view)]
+        return [(change, store, view) for change, store, view in passes if store.needs(piece, view)]
 
     parts: list[np.ndarray] = []
     computed = 0

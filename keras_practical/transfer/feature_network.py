@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_practical.data.batches import pad
 from keras_practical.models.backbones import open_backbone, preprocessing_layers
-from keras_practical.models.freezing import groups
+from keras_practical.models.freezing import layer_groups
 from keras_practical.models.heads import pooled
 from keras_practical.models.resizing import from_config
 from keras_practical.utils.keras_internals.layers import draws, output_shapes
@@ -47,7 +47,7 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     ((None, 5), (None, 2))
     """
     functional = keras.Model(model.inputs, model.outputs)
-    head = {id(layer) for layer in groups(model)[-1]}
+    head = {id(layer) for layer in layer_groups(model)[-1]}
     cut = None
     for operation in functional.operations:
         layer = operation if isinstance(operation, keras.Layer) else None

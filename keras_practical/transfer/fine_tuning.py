@@ -11,7 +11,7 @@ import keras
 
 from keras_practical.data.batches import fit_arguments
 from keras_practical.data.origin import origin_of
-from keras_practical.models.freezing import freeze_to, groups, summary, unfreeze
+from keras_practical.models.freezing import freeze_to, layer_groups, summary, unfreeze
 from keras_practical.training.finder import LRFinderResult, find_lr
 from keras_practical.training.layer_rates import geometric_multipliers, scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
@@ -33,7 +33,7 @@ def fine_tune(
     frozen_learning_rate: float | None = None,
     backbone_multiplier: float = 0.01,
     train_batch_norm: bool = False,
-    copies: int | None = None,
+    views: int | None = None,
     cache_dir: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
@@ -70,7 +70,7 @@ def fine_tune(
         backbone_multiplier: Learning rate of the backbone's last layer group in the second phase,
             as a part of the head's, > 0. It falls geometrically to a tenth of that for the first.
         train_batch_norm: As in `freeze_to`.
-        copies: For a model with augmentation inside: `embed` each training image and so many
+        views: For a model with augmentation inside: `embed` each training image and so many
             augmented views of it, >= 1, for the first phase; each epoch takes one of them. 0 never
             embeds. Default: embed where the result is the same.
         cache_dir: As in `embed`.
@@ -108,8 +108,8 @@ def fine_tune(
     check_positive("backbone_multiplier", backbone_multiplier)
     if frozen_learning_rate is not None:
         check_positive("frozen_learning_rate", frozen_learning_rate)
-    if copies is not None:
-        check_count("copies", copies, minimum=0)
+    if views is not None:
+        check_count("views", views, minimum=0)
     if not model.compiled:
         raise ValueError("`model` must be compiled: call model.compile(...) first.")
     tuning = _FineTuning(model, callbacks, verbose)
@@ -122,7 +122,7 @@ def fine_tune(
             train,
             validation_data=validation_data,
             callbacks=callbacks,
-            copies=copies,
+            views=views,
             cache_dir=cache_dir,
             verbose=bool(verbose),
         )
@@ -177,7 +177,7 @@ class _FineTuning:
         if len(multipliers) > 1:
             variables = [
                 [variable for layer in group for variable in layer.variables]
-                for group in groups(self._model)
+                for group in layer_groups(self._model)
             ]
             scale_learning_rates(self._model.optimizer, variables, multipliers)
 
@@ -246,7 +246,7 @@ def _supported_rate(result: LRFinderResult, default: float) -> tuple[float, str]
 
 def _multipliers(model: keras.Model, backbone_multiplier: float) -> list[float]:
     """Return each layer group's learning rate as a part of the head's."""
-    backbone_groups = len(groups(model)) - 1
+    backbone_groups = len(layer_groups(model)) - 1
     if not backbone_groups:
         return [1.0]
     relative = geometric_multipliers(backbone_groups, earliest=0.1)

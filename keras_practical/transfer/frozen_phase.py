@@ -106,7 +106,7 @@ def head_training(
     *,
     validation_data: Any,
     callbacks: Sequence[keras.callbacks.Callback],
-    copies: int | None,
+    views: int | None,
     cache_dir: str | Path | None,
     verbose: bool,
 ) -> HeadTraining | str:
@@ -117,7 +117,7 @@ def head_training(
         train: As in `fine_tune`.
         validation_data: As in `fine_tune`.
         callbacks: As in `fine_tune`.
-        copies: As in `fine_tune`.
+        views: As in `fine_tune`.
         cache_dir: As in `fine_tune`.
         verbose: Whether to show progress.
 
@@ -126,12 +126,12 @@ def head_training(
 
     Example:
 
-    >>> head_training(None, None, validation_data=None, callbacks=[], copies=0, cache_dir=None,
+    >>> head_training(None, None, validation_data=None, callbacks=[], views=0, cache_dir=None,
     ...     verbose=False)
-    'copies=0'
+    'views=0'
     """
-    if copies == 0:
-        return "copies=0"
+    if views == 0:
+        return "views=0"
     for callback in callbacks:
         if type(callback) not in _HARMLESS:
             return f"{type(callback).__name__} may want to see the whole model"
@@ -146,8 +146,8 @@ def head_training(
         return "the head doesn't stand on one vector of frozen features"
     augmentation = _leading_random_layers(body)
     found = random_layer(body)
-    if copies is None and found is not None:
-        remedy = "copies=4 embeds four draws" if augmentation else "copies=1 trains without it"
+    if views is None and found is not None:
+        remedy = "views=4 embeds four draws" if augmentation else "views=1 trains without it"
         return f"{found.name!r} draws anew in each epoch; {remedy}"
     parts = [train] if validation_data is None else [train, validation_data]
     if any(isinstance(part, tuple | list) and len(part) != 2 for part in parts):
@@ -156,7 +156,7 @@ def head_training(
         body,
         train,
         augmentation=augmentation or None,
-        copies=copies or 1,
+        views=views or 1,
         cache_dir=cache_dir,
         # The very same features as in the network itself.
         mixed_precision=False,

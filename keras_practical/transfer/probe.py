@@ -117,7 +117,7 @@ def linear_probe(
     image_size: ImageSize | None = None,
     preprocessing: str | None = None,
     augmentation: Any = None,
-    copies: int = 1,
+    views: int = 1,
     strength: float | None = None,
     cache_dir: str | Path | None = None,
     seed: int = 0,
@@ -135,8 +135,8 @@ def linear_probe(
         image_size: As in `fine_tuning.classifier`. Default: the images' own.
         preprocessing: As in `fine_tuning.classifier`.
         augmentation: A Keras layer, or a list of them: each image is learnt as it is and in
-            `copies` augmented views. They aren't part of the model.
-        copies: As in `embed`.
+            `views` augmented views. They aren't part of the model.
+        views: As in `embed`.
         strength: As in `fit_probe`.
         cache_dir: As in `embed`.
         seed: Decides what the augmentation draws and how the penalty is chosen.
@@ -179,7 +179,7 @@ def linear_probe(
         model,
         data,
         augmentation=augmentation,
-        copies=copies,
+        views=views,
         cache_dir=cache_dir,
         seed=seed,
         verbose=verbose,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_practical.detection import AnnotatedImage, DetectionData, load
+from keras_practical.detection import AnnotatedImage, DetectionData, load_annotations
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def coco(folder, boxes, **changes):
 
 
 def read(path, **options):
-    return load(path, verbose=False, **options)
+    return load_annotations(path, verbose=False, **options)
 
 
 def test_dlib_gives_edges_labels_and_ignored(folder):
@@ -291,7 +291,7 @@ def test_folders_and_missing_files(tmp_path):
 
 
 def test_summary_says_what_there_is(folder, capsys):
-    load(dlib(folder, [box(10, 10, 16, 16), box(1, 1, 0, 3)]))
+    load_annotations(dlib(folder, [box(10, 10, 16, 16), box(1, 1, 0, 3)]))
     said = capsys.readouterr().out
     assert "load: 1 image, 1 box: object 1; sizes 16–16 pixels" in said
     assert "line 6: the box has no area" in said

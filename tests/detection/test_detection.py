@@ -23,7 +23,7 @@ from keras_practical.detection import (
     detect,
     evaluate,
     evaluate_detections,
-    fit,
+    fine_tune,
     inference,
 )
 from keras_practical.detection.targets import targets as planned
@@ -87,7 +87,7 @@ def trained():
     """Return a detector of two kinds of squares, and the data that it learnt from."""
     data = pictures(0, 8, classes=2)
     model = small_detector(data, backbone=network(again=(1,)))
-    fit(model, data, epochs=4, max_learning_rate=1e-2, verbose=0)
+    fine_tune(model, data, epochs=4, max_learning_rate=1e-2, verbose=0)
     return model, data
 
 
@@ -363,7 +363,7 @@ def test_saved_and_loaded_detector_finds_the_same(trained, tmp_path):
 def test_fit_is_model_fit():
     data = pictures(0, 3)
     ours, plain = (small_detector(data, train_backbone=False) for _ in range(2))
-    fit(ours, data, epochs=2, steps=3, seed=3, verbose=0)
+    fine_tune(ours, data, epochs=2, steps=3, seed=3, verbose=0)
     keras.utils.set_random_seed(0)
     windows = Windows(plain, data, steps=3, seed=3)
     plain.fit(windows, epochs=2, shuffle=False, callbacks=[kp.OneCycle(2e-3)], verbose=0)
@@ -378,7 +378,7 @@ def test_frozen_backbone_stays_as_it_was():
     model = small_detector(data, train_backbone=False)
     body = next(layer for layer in model.layers if layer.name == "small")
     before = [ops.convert_to_numpy(weight).copy() for weight in body.weights]
-    fit(model, data, epochs=1, steps=2, verbose=0)
+    fine_tune(model, data, epochs=1, steps=2, verbose=0)
     for old, new in zip(before, body.weights, strict=True):
         np.testing.assert_array_equal(old, ops.convert_to_numpy(new))
 
@@ -527,7 +527,7 @@ def test_bad_arguments(trained):
             lambda: Windows(model, data, augmentation=[kp.augment.RandomGeometry()] * 2),
             "may have one RandomGeometry",
         ),
-        (lambda: fit(model, data, epochs=0), "`epochs`"),
+        (lambda: fine_tune(model, data, epochs=0), "`epochs`"),
         (lambda: build(network(), blank), "`data` must have at least one box"),
         (lambda: build("MobileNetV9", data), "`backbone` must be one of"),
         (lambda: build("InceptionV3", data), "maps aren't in step .* Received: 'InceptionV3'"),
@@ -561,7 +561,7 @@ def test_an_uncompiled_detector_is_refused(trained):
     plain = keras.Model(model.inputs, model.outputs)
     plain.compiled = False
     with pytest.raises(ValueError, match="must be compiled"):
-        fit(plain, data)
+        fine_tune(plain, data)
 
 
 # --- dlib's faces
@@ -573,10 +573,10 @@ def test_an_uncompiled_detector_is_refused(trained):
 def test_faces_from_four_pictures():
     weights = next((keras_home() / "models").glob("mobilenet_v2*_1.0_224_no_top.h5"))
     folder = data_folder() / "faces"
-    training = kp.detection.load(folder / "training.xml", verbose=False)
+    training = kp.detection.load_annotations(folder / "training.xml", verbose=False)
     assert [len(image.boxes) for image in training] == [7, 6, 2, 3]
     assert not training.problems
     model = build("MobileNetV2", training, weights=weights, seed=0, verbose=False)
-    fit(model, training, epochs=2, verbose=0)
-    test = kp.detection.load(folder / "testing.xml", verbose=False)
+    fine_tune(model, training, epochs=2, verbose=0)
+    test = kp.detection.load_annotations(folder / "testing.xml", verbose=False)
     assert evaluate(model, test, verbose=False).average_precision_50 > 0.9

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import keras_practical as kp
-from keras_practical.scans import volume_classifier
+from keras_practical.scans import classifier as volume_classifier
 from keras_practical.transfer import classifier
 from keras_practical.utils.keras_internals.graph import before_probabilities, last_map
 

@@ -219,7 +219,7 @@ def test_compare_names_what_is_wrong():
 def test_calibration_error_by_hand():
     probabilities = chances([0.95] * 10 + [0.65] * 10)
     labels = np.array([0] * 9 + [1] + [0] * 4 + [1] * 6)
-    found = calibration.measure(probabilities, labels, bins=10)
+    found = calibration.measure_calibration(probabilities, labels, bins=10)
     assert found.error == pytest.approx((abs(0.95 - 0.9) + abs(0.65 - 0.4)) / 2)
     np.testing.assert_allclose(found.confidences, (0.65, 0.95))
     np.testing.assert_allclose(found.accuracies, (0.4, 0.9))
@@ -232,16 +232,16 @@ def test_calibrated_model_passes_and_overconfident_one_does_not():
     for _ in range(40):
         sure = rng.uniform(0.5, 1.0, 500)
         honest = (rng.random(500) > sure).astype(int)
-        found = calibration.measure(chances(sure), honest)
+        found = calibration.measure_calibration(chances(sure), honest)
         alarms += found.error > found.error_by_chance
     assert alarms <= 6  # 5 % are expected: two; more than six come once in 300 times.
-    exact = calibration.measure(
+    exact = calibration.measure_calibration(
         chances(np.full(1000, 0.75)), (np.arange(1000) % 4 == 0).astype(int)
     )
     assert "no more than chance" in str(exact)
-    boasting = calibration.measure(chances(np.full(500, 0.99)), honest)
+    boasting = calibration.measure_calibration(chances(np.full(500, 0.99)), honest)
     assert "overconfident by" in str(boasting)
-    modest = calibration.measure(chances(np.full(500, 0.55)), np.zeros(500, int))
+    modest = calibration.measure_calibration(chances(np.full(500, 0.55)), np.zeros(500, int))
     assert "underconfident by 45.0 points" in str(modest)
     assert kp.plots.reliability(found).get_ylabel() == "part that is right"
 
@@ -284,7 +284,7 @@ def test_temperature_scaling_mends_an_overconfident_model(capsys):
     after = kp.evaluate(mended, (logits[2000:], labels[2000:]), **QUIET)
     assert after.accuracy == before.accuracy
     assert after.loss < before.loss - 0.2
-    found = calibration.measure(after.probabilities, after.labels)
+    found = calibration.measure_calibration(after.probabilities, after.labels)
     assert found.error < 0.05
 
 
@@ -330,7 +330,7 @@ def test_precision_out_of_reach_is_said():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: calibration.measure(np.zeros((3, 2)), np.zeros(2, int)),
+        lambda: calibration.measure_calibration(np.zeros((3, 2)), np.zeros(2, int)),
         lambda: calibration.temperature_of(np.zeros(3), np.zeros(3, int)),
         lambda: kp.evaluation.dont_know_threshold(np.zeros((0, 2)), np.zeros(0, int)),
     ],
@@ -343,7 +343,7 @@ def test_shapes_that_do_not_fit_are_named(call):
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda p, y: calibration.measure(p, y, bins=0), "`bins` must be"),
+        (lambda p, y: calibration.measure_calibration(p, y, bins=0), "`bins` must be"),
         (
             lambda p, y: kp.evaluation.dont_know_threshold(p, y, precision=1.2),
             "`precision` must be",

@@ -11,7 +11,7 @@ from shared_data import keras_home
 
 from keras_practical import transfer
 from keras_practical.models import backbones
-from keras_practical.models.freezing import layer_groups
+from keras_practical.models.freezing import groups_of_backbone
 
 # The module of keras.applications in which each family lives.
 MODULES = {
@@ -85,8 +85,8 @@ def test_preprocessing_is_part_of_the_saved_model(mode, tmp_path):
 @pytest.mark.parametrize("name", [*SMALLEST, *LARGEST])
 def test_every_family_builds_is_cut_in_three_and_predicts(name):
     size = 96 if name not in LARGEST else 139
-    model = backbones.build(name, image_size=(size, size), weights=None)
-    groups = layer_groups(model)
+    model = backbones.build_backbone(name, image_size=(size, size), weights=None)
+    groups = groups_of_backbone(model)
     assert model.name == name
     assert [layer for group in groups for layer in group] == model.layers
     parameters = [
@@ -100,8 +100,8 @@ def test_every_family_builds_is_cut_in_three_and_predicts(name):
 
 
 def test_mobilenet_v2_is_cut_before_blocks_6_and_13():
-    model = backbones.build("MobileNetV2", image_size=(32, 32), weights=None)
-    groups = layer_groups(model)
+    model = backbones.build_backbone("MobileNetV2", image_size=(32, 32), weights=None)
+    groups = groups_of_backbone(model)
     assert [group[0].name for group in groups[1:]] == ["block_6_expand", "block_13_expand"]
 
 
@@ -113,9 +113,9 @@ def test_default_size_of_each_backbone_builds():
 
 
 def test_weights_from_a_file(tmp_path):
-    first = backbones.build("MobileNetV3Small", image_size=(64, 64), weights=None)
+    first = backbones.build_backbone("MobileNetV3Small", image_size=(64, 64), weights=None)
     first.save_weights(tmp_path / "my.weights.h5")
-    second = backbones.build(
+    second = backbones.build_backbone(
         "MobileNetV3Small", image_size=(96, 96), weights=tmp_path / "my.weights.h5"
     )
     for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
@@ -124,7 +124,7 @@ def test_weights_from_a_file(tmp_path):
 
 def test_weights_file_that_is_not_there():
     with pytest.raises(ValueError, match=r"no weights file 'gone.h5'"):
-        backbones.build("MobileNetV2", image_size=(64, 64), weights="gone.h5")
+        backbones.build_backbone("MobileNetV2", image_size=(64, 64), weights="gone.h5")
 
 
 def test_weights_that_cannot_be_downloaded_say_how_to_go_on(monkeypatch, tmp_path):
@@ -137,7 +137,7 @@ def test_weights_that_cannot_be_downloaded_say_how_to_go_on(monkeypatch, tmp_pat
     monkeypatch.setattr(keras.applications, "MobileNetV2", constructor)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(RuntimeError) as caught:
-        backbones.build("MobileNetV2", image_size=(224, 224))
+        backbones.build_backbone("MobileNetV2", image_size=(224, 224))
     text = str(caught.value)
     assert str(tmp_path / "models" / "mobilenet_v2_no_top.h5") in text
     assert f"asked {address}." in text
@@ -151,7 +151,7 @@ def test_imagenet_weights_other_errors_pass_through(monkeypatch):
 
     monkeypatch.setattr(keras.applications, "VGG16", constructor)
     with pytest.raises(MemoryError):
-        backbones.build("VGG16", image_size=(224, 224))
+        backbones.build_backbone("VGG16", image_size=(224, 224))
 
 
 @pytest.mark.real_data
@@ -159,7 +159,8 @@ def test_imagenet_weights_come_from_one_file_for_all_sizes():
     # KERAS_HOME is read when Keras is imported, hence the process of its own.
     code = (
         "import numpy as np, keras_practical as kp; "
-        "small, full = (kp.models.build('MobileNetV2', image_size=(s, s)) for s in (160, 224)); "
+        "build = kp.models.build_backbone; "
+        "small, full = (build('MobileNetV2', image_size=(s, s)) for s in (160, 224)); "
         "assert small.input_shape == (None, 160, 160, 3); "
         "pairs = zip(small.get_weights(), full.get_weights(), strict=True); "
         "assert all(np.array_equal(a, b) for a, b in pairs); "

@@ -25,7 +25,9 @@ def model():
 
 
 def test_groups_are_thirds_of_the_backbone_and_the_head(model):
-    names = [[layer.name for layer in group if layer.weights] for group in transfer.groups(model)]
+    names = [
+        [layer.name for layer in group if layer.weights] for group in transfer.layer_groups(model)
+    ]
     assert [len(group) for group in names] == [2, 1, 2, 1]
     assert names[0][0] == "early"
     assert names[3] == ["probabilities"]
@@ -35,12 +37,12 @@ def test_groups_of_a_model_without_a_backbone_end_with_the_last_weighted_layer()
     model = keras.Sequential(
         [keras.Input((4,)), *(keras.layers.Dense(2) for _ in range(4)), keras.layers.Softmax()]
     )
-    assert [len(group) for group in transfer.groups(model)] == [1, 1, 1, 2]
+    assert [len(group) for group in transfer.layer_groups(model)] == [1, 1, 1, 2]
 
 
 def test_groups_of_a_single_layer_are_the_head_alone():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    assert [len(group) for group in transfer.groups(model)] == [1]
+    assert [len(group) for group in transfer.layer_groups(model)] == [1]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tiny import tiny_backbone
 from keras_practical import evaluate, transfer
 from keras_practical.scans import load_volumes, pad_volumes, read_volume
 from keras_practical.scans.batches import VolumeBatches
-from keras_practical.scans.classifiers import slice_attention, volume_classifier
+from keras_practical.scans.classifiers import classifier, slice_attention
 from keras_practical.scans.layers import AttentionPooling
 
 # Also run on JAX.
@@ -66,7 +66,7 @@ def test_attention_pooling_is_the_papers_equation(rng):
 
 
 def test_padding_changes_nothing(rng):
-    model = volume_classifier(small_encoder(), 2, seed=0)
+    model = classifier(small_encoder(), 2, seed=0)
     scan = rng.integers(0, 255, (4, 16, 16, 1)).astype("float32")
     alone = model.predict(scan[None], verbose=0)
     filled = model.predict(pad_volumes([scan, np.zeros((9, 16, 16, 1))]), verbose=0)
@@ -77,7 +77,7 @@ def test_it_finds_the_slices_that_matter(tmp_path):
     scans, labels, _ = planted_nodules(96, seed=0)
     unseen, unseen_labels, places = planted_nodules(60, seed=1)
     keras.utils.set_random_seed(0)
-    model = volume_classifier(small_encoder(), ["clear", "nodule"], attention_units=16, seed=0)
+    model = classifier(small_encoder(), ["clear", "nodule"], attention_units=16, seed=0)
     transfer.fine_tune(
         model,
         VolumeBatches(scans, labels, batch_size=8, seed=0),
@@ -106,7 +106,7 @@ def test_it_finds_the_slices_that_matter(tmp_path):
 
 def test_fine_tune_goes_through_both_phases(rng):
     scans = [rng.integers(0, 255, (depth, 8, 8, 1)) for depth in (3, 5, 4, 2)]
-    model = volume_classifier(tiny_backbone(), 3, seed=0)
+    model = classifier(tiny_backbone(), 3, seed=0)
     assert [layer.trainable for layer in model.layers if layer.name == "tiny"]
     frozen = transfer.summary(model)
     assert frozen.rows[0][3] == 0
@@ -120,8 +120,8 @@ def test_fine_tune_goes_through_both_phases(rng):
 def test_grey_scans_reach_an_rgb_backbone_as_three_equal_channels(rng):
     backbone = tiny_backbone()
     scan = rng.integers(0, 255, (1, 4, 8, 8, 1)).astype("float32")
-    grey = volume_classifier(backbone, 2, seed=0)
-    colour = volume_classifier(backbone, 2, channels=3, seed=0)
+    grey = classifier(backbone, 2, seed=0)
+    colour = classifier(backbone, 2, channels=3, seed=0)
     expected = colour.predict(np.repeat(scan, 3, axis=-1), verbose=0)
     np.testing.assert_allclose(grey.predict(scan, verbose=0), expected, rtol=1e-5)
 
@@ -136,11 +136,11 @@ def test_grey_scans_reach_an_rgb_backbone_as_three_equal_channels(rng):
 )
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        volume_classifier(tiny_backbone(), 2, **options)
+        classifier(tiny_backbone(), 2, **options)
 
 
 def test_slice_attention_needs_a_volume_classifier():
-    with pytest.raises(ValueError, match=r"scans\.volume_classifier.*tiny"):
+    with pytest.raises(ValueError, match=r"scans\.classifier.*tiny"):
         slice_attention(tiny_backbone(), [np.zeros((2, 8, 8, 3))])
 
 
@@ -257,7 +257,7 @@ def test_load_volumes_reads_scans_splits_by_group_and_names_broken_ones(study, c
     seen = sum(len(labels) for place in range(len(data.train)) for labels in [data.train[place][1]])
     assert seen + len(data.index.split("validation")) == 6
     assert "scans of 2 to 7 slices, 2 classes" in capsys.readouterr().out
-    model = volume_classifier(tiny_backbone_of(4), data.class_names)
+    model = classifier(tiny_backbone_of(4), data.class_names)
     assert evaluate(model, data.validation, verbose=False).class_names == ("ill", "well")
 
 

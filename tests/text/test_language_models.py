@@ -93,7 +93,7 @@ def test_concat_pooling_by_hand():
 
 
 def test_pooling_ignores_padding(language, vocabulary):
-    model = kp.text.text_classifier(language, 3)
+    model = kp.text.classifier(language, 3)
     short = vocabulary.encode(["rain wind"])
     long = vocabulary.encode(["rain wind"], length=40)
     np.testing.assert_allclose(array(model(short)), array(model(long)), rtol=1e-4)
@@ -218,7 +218,7 @@ def test_evaluation_is_the_mean_over_all_pieces(language, vocabulary):
 def test_classifier_learns_as_its_encoder_thaws_from_the_last_layers_on(language):
     data = labelled(12)
     before = language.get_weights()
-    model = kp.text.text_classifier(language, data.class_names, seed=0)
+    model = kp.text.classifier(language, data.class_names, seed=0)
     encoder = model.get_layer("encoder")
     assert len(model.trainable_variables) == 2
     start = {layer.name: layer.get_weights() for layer in encoder.layers if layer.weights}
@@ -264,7 +264,7 @@ def test_fine_tune_leaves_global_random_generators_alone_and_repeats_itself(lang
     found = []
     for seed in (5, 6):
         keras.utils.set_random_seed(seed)  # Which must make no difference.
-        model = kp.text.text_classifier(language, data.class_names, seed=0)
+        model = kp.text.classifier(language, data.class_names, seed=0)
         global_random_state()  # Keras makes its generator when it is first asked for.
         before = global_random_state()
         kp.text.fine_tune(model, data.train, epochs=2, seed=3, verbose=0)
@@ -272,7 +272,7 @@ def test_fine_tune_leaves_global_random_generators_alone_and_repeats_itself(lang
         found.append(model.get_weights())
     for first, second in zip(*found, strict=True):
         np.testing.assert_array_equal(first, second)
-    other = kp.text.text_classifier(language, data.class_names, seed=0)
+    other = kp.text.classifier(language, data.class_names, seed=0)
     kp.text.fine_tune(other, data.train, epochs=2, seed=4, verbose=0)
     pairs = zip(found[0], other.get_weights(), strict=True)
     assert any((first != second).any() for first, second in pairs)
@@ -283,7 +283,7 @@ def test_interrupted_fine_tune_leaves_global_random_generators_alone(language):
         raise KeyboardInterrupt
 
     data = labelled(12)
-    model = kp.text.text_classifier(language, data.class_names)
+    model = kp.text.classifier(language, data.class_names)
     before = global_random_state()
     with pytest.raises(KeyboardInterrupt):
         kp.text.fine_tune(
@@ -299,7 +299,7 @@ def test_head_alone_is_the_logistic_regression_of_its_features(language):
     from sklearn.linear_model import LogisticRegression
 
     data = labelled(12)
-    model = kp.text.text_classifier(language, data.class_names)
+    model = kp.text.classifier(language, data.class_names)
     kp.text.fine_tune(model, data.train, epochs=0, head_strength=3.0, verbose=0)
     body = keras.Model(model.inputs, model.get_layer("text").output)
     features = kp.text.predict_texts(body, data.train.texts, verbose=False).astype("float64")
@@ -315,7 +315,7 @@ def test_a_saved_file_is_complete_and_holds_no_pickle(language, tmp_path):
     import zipfile
 
     data = labelled(12)
-    model = kp.text.text_classifier(language, data.class_names)
+    model = kp.text.classifier(language, data.class_names)
     kp.text.fine_tune(model, data.train, epochs=0, verbose=0)
     expected = kp.text.predict_texts(model, data.validation.texts, verbose=False)
     model.save(tmp_path / "m.keras")
@@ -331,7 +331,7 @@ def test_a_saved_file_is_complete_and_holds_no_pickle(language, tmp_path):
 
 
 def test_predictions_keep_the_order_whatever_the_lengths(language):
-    model = kp.text.text_classifier(language, 2)
+    model = kp.text.classifier(language, 2)
     texts = ["rain " * n for n in (70, 1, 30, 2, 90)] + [""]
     together = kp.text.predict_texts(model, texts, batch_size=2, verbose=False)
     single = [kp.text.predict_texts(model, [text], verbose=False)[0] for text in texts]
@@ -350,7 +350,7 @@ def test_predictions_keep_the_order_whatever_the_lengths(language):
 )
 def test_fine_tune_says_what_is_wrong(language, change, match):
     data = labelled(4)
-    model = kp.text.text_classifier(language, data.class_names)
+    model = kp.text.classifier(language, data.class_names)
     arguments = {"train": data.train, "verbose": 0, **change}
     with pytest.raises(ValueError, match=match):
         kp.text.fine_tune(model, arguments.pop("train"), **arguments)
@@ -358,13 +358,13 @@ def test_fine_tune_says_what_is_wrong(language, change, match):
 
 def test_fine_tune_refuses_other_models_and_classes(language):
     data = labelled(4)
-    with pytest.raises(ValueError, match="made by `text_classifier`"):
+    with pytest.raises(ValueError, match="made by `classifier`"):
         kp.text.fine_tune(language, data.train)
-    model = kp.text.text_classifier(language, 3)
+    model = kp.text.classifier(language, 3)
     with pytest.raises(ValueError, match="two of the model's 3 classes"):
         kp.text.fine_tune(model, data.train)
     with pytest.raises(ValueError, match="`class_names` must be"):
-        kp.text.text_classifier(language, ["one"])
+        kp.text.classifier(language, ["one"])
 
 
 def test_baseline_uses_training_words_only_and_knows_its_classes():
@@ -419,7 +419,7 @@ def test_explanation_is_the_change_in_log_odds_by_hand():
 
 def test_network_is_explained_alike_and_drawn(language):
     data = labelled(15)
-    model = kp.text.text_classifier(language, data.class_names)
+    model = kp.text.classifier(language, data.class_names)
     kp.text.fine_tune(model, data.train, epochs=0, verbose=0)
     found = kp.text.explain_text(
         model, "rain and wind, no goal", class_names=data.class_names, verbose=False

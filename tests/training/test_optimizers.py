@@ -186,7 +186,7 @@ def by_number(layer):
 @pytest.mark.parametrize("make", [keras.optimizers.SGD, keras.optimizers.Adam])
 def test_layerwise_spaces_the_steps_geometrically(make, groups, expected):
     model = named_model()
-    optimizer = layerwise(make(1.0), model, groups=groups)
+    optimizer = layerwise(make(1.0), model, layer_groups=groups)
     before = [v.numpy().copy() for v in model.trainable_variables]
     ones = [keras.ops.ones(v.shape) for v in model.trainable_variables]
     optimizer.apply(ones, model.trainable_variables)
@@ -199,7 +199,7 @@ def test_layerwise_spaces_the_steps_geometrically(make, groups, expected):
 def test_layerwise_may_leave_biases_and_normalization_out_of_weight_decay():
     model = named_model()
     optimizer = keras.optimizers.SGD(1.0, weight_decay=0.5)
-    layerwise(optimizer, model, groups=["early|norm", "middle"], decay_all=False)
+    layerwise(optimizer, model, layer_groups=["early|norm", "middle"], decay_all=False)
     for variable in model.trainable_variables:
         variable.assign(keras.ops.ones(variable.shape))
     zeros = [keras.ops.zeros(v.shape) for v in model.trainable_variables]
@@ -213,7 +213,7 @@ def test_layerwise_may_leave_biases_and_normalization_out_of_weight_decay():
 
 def test_layerwise_goes_on_after_saving_and_loading(tmp_path):
     def spaced(model):
-        return layerwise(model.optimizer, model, groups=["^dense/", "^dense_1/"])
+        return layerwise(model.optimizer, model, layer_groups=["^dense/", "^dense_1/"])
 
     def fresh():
         keras.backend.clear_session()
@@ -235,8 +235,11 @@ def test_layerwise_goes_on_after_saving_and_loading(tmp_path):
     ("arguments", "text"),
     [
         ({"earliest": 0.0}, "`earliest` must be a number > 0"),
-        ({"groups": ["early", "nothing"]}, "must match a variable's path .* Received: 'nothing'"),
-        ({"groups": lambda layer: -1}, "`groups` must be a whole number >= 0"),
+        (
+            {"layer_groups": ["early", "nothing"]},
+            "must match a variable's path .* Received: 'nothing'",
+        ),
+        ({"layer_groups": lambda layer: -1}, "`layer_groups` must be a whole number >= 0"),
     ],
 )
 def test_layerwise_refuses_bad_arguments(arguments, text):

@@ -95,7 +95,7 @@ def test_views_are_augmented_and_depend_on_the_seed_only():
             model,
             (images, labels),
             augmentation=flip,
-            copies=3,
+            views=3,
             seed=seed,
             batch_size=batch_size,
             **QUIET,
@@ -120,7 +120,7 @@ def test_take_and_all_views_stay_aligned():
         tiny_backbone(),
         (images, labels),
         augmentation=keras.layers.RandomFlip(seed=1),
-        copies=2,
+        views=2,
         **QUIET,
     )
     assert len(found.take([])) == 0
@@ -155,10 +155,10 @@ def test_cache_is_found_again_and_tells_what_differs(tmp_path):
     assert computed(augmentation=flip) == 600
     assert computed(augmentation=[keras.layers.RandomFlip(seed=2)]) == 0
     assert computed(augmentation=flip, seed=1) == 600
-    assert computed(augmentation=flip, copies=2) == 1200
+    assert computed(augmentation=flip, views=2) == 1200
     assert computed(augmentation=[keras.layers.RandomFlip("vertical", seed=1)]) == 600
     assert computed() == 0
-    assert computed(seed=1, copies=3) == 0
+    assert computed(seed=1, views=3) == 0
 
 
 def test_cached_features_are_mapped_and_equal(tmp_path):
@@ -402,7 +402,7 @@ def test_split_refuses_a_side_path():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"copies": 0}, "`copies` must be a whole number >= 1"),
+        ({"views": 0}, "`views` must be a whole number >= 1"),
         ({"seed": -1}, "`seed` must be"),
         ({"batch_size": 0}, "`batch_size` must be"),
     ],

@@ -19,7 +19,7 @@ def photos(n=90, seed=0, batch_size=16):
     return kp.load_images((images, labels), seed=seed, batch_size=batch_size, verbose=False)
 
 
-def trained(data, *, copies, head="linear", optimizer="adam", steps=1, **options):
+def trained(data, *, views, head="linear", optimizer="adam", steps=1, **options):
     model = kp.transfer.classifier(tiny_backbone(), 3, head=head, seed=3)
     model.compile(
         optimizer,
@@ -28,7 +28,7 @@ def trained(data, *, copies, head="linear", optimizer="adam", steps=1, **options
         steps_per_execution=steps,
     )
     history = kp.transfer.fine_tune(
-        model, data.train, frozen_epochs=4, copies=copies, verbose=0, **options
+        model, data.train, frozen_epochs=4, views=views, verbose=0, **options
     )
     return model, history
 
@@ -39,8 +39,8 @@ def trained(data, *, copies, head="linear", optimizer="adam", steps=1, **options
 def test_cached_phase_equals_the_ordinary_one(head, steps):
     """Dropout, batch normalization in the head, order of the batches: all as in the plain fit."""
     options = {"head": head, "steps": steps, "epochs": 0}
-    model, history = trained(photos(), copies=None, **options)
-    plain, plain_history = trained(photos(), copies=0, **options)
+    model, history = trained(photos(), views=None, **options)
+    plain, plain_history = trained(photos(), views=0, **options)
     for ours, theirs in zip(model.weights, plain.weights, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=ours.path)
     for name, values in plain_history.history.items():
@@ -53,8 +53,8 @@ def test_cached_phase_equals_the_ordinary_one(head, steps):
 def test_whole_fine_tune_is_the_same():
     data = photos()
     options = {"epochs": 2, "validation_data": data.validation}
-    model, history = trained(data, copies=None, **options)
-    plain, plain_history = trained(photos(), copies=0, **options)
+    model, history = trained(data, views=None, **options)
+    plain, plain_history = trained(photos(), views=0, **options)
     images, _ = tiny_data(n=8, seed=5)
     np.testing.assert_allclose(
         model.predict(images, verbose=0), plain.predict(images, verbose=0), atol=1e-4
@@ -68,7 +68,7 @@ def test_whole_fine_tune_is_the_same():
 @pytest.mark.tf_only
 def test_cached_phase_leaves_a_model_that_saves_and_trains_on(tmp_path):
     data = photos()
-    model, _ = trained(data, copies=None, epochs=0)
+    model, _ = trained(data, views=None, epochs=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     images, _ = tiny_data(n=8, seed=5)
@@ -95,7 +95,7 @@ def test_augmentation_is_not_cached_by_itself(capsys):
 def test_copies_train_on_augmented_views(capsys):
     data = photos()
     kp.transfer.fine_tune(
-        augmented_classifier(), data.train, frozen_epochs=3, epochs=0, copies=2, verbose=2
+        augmented_classifier(), data.train, frozen_epochs=3, epochs=0, views=2, verbose=2
     )
     out = capsys.readouterr().out
     assert f"{len(data.train.source)} images and 2 views of each" in out
@@ -133,7 +133,7 @@ def dropout_backbone():
     ("change", "reason"),
     [
         ({"callbacks": [Watching()]}, "Watching may want to see the whole model"),
-        ({"copies": 0}, "copies=0"),
+        ({"views": 0}, "views=0"),
         ({"train": "mapped"}, "isn't known"),
         ({"backbone": "dropout"}, "draws anew in each epoch"),
     ],
@@ -151,7 +151,7 @@ def test_phase_that_would_differ_runs_as_usual_and_says_why(change, reason, caps
 @pytest.mark.tf_only
 def test_early_stopping_stops_the_whole():
     stop = keras.callbacks.EarlyStopping(monitor="loss", patience=0, min_delta=10.0)
-    _, history = trained(photos(), copies=None, epochs=2, callbacks=[stop])
+    _, history = trained(photos(), views=None, epochs=2, callbacks=[stop])
     assert history.epoch == [0, 1]
 
 

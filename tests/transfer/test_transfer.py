@@ -200,7 +200,7 @@ def test_fine_tune_auto_takes_the_finders_rate_and_says_so(capsys):
         frozen_epochs=1,
         epochs=1,
         max_learning_rate="auto",
-        copies=0,
+        views=0,
         verbose=2,
     )
     out = capsys.readouterr().out
