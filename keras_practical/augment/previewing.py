@@ -43,6 +43,7 @@ def preview(
 
     Example:
 
+    >>> from keras_practical.augment.presets import light
     >>> ax = preview([(np.zeros((2, 8, 8, 3), "float32"), [0, 1])], light(), n=2, views=3)
 
     Reference:

@@ -37,6 +37,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
 
     Example:
 
+    >>> from keras_practical.augment.presets import light
     >>> layers = [keras.Input((8, 8, 3)), *light(), keras.layers.Flatten(), keras.layers.Dense(2)]
     >>> plain = without_augmentation(keras.Sequential(layers))
     >>> [type(layer).__name__ for layer in plain.layers]

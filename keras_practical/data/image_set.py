@@ -111,6 +111,7 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
 
     Example:
 
+    >>> from keras_practical import load_images
     >>> digits = load_images("digits", verbose=False)
     >>> [(images, labels)] = dataset_of(digits.train.source.take([5, 7]))
     >>> images.shape

@@ -358,6 +358,7 @@ def listing_of(index: ImageIndex) -> Listing:
 
     Example:
 
+    >>> from keras_practical.data.index import ImageRecord
     >>> listing_of(ImageIndex((ImageRecord("images[0]", 0),), ("x", "y")))
     Traceback (most recent call last):
     ValueError: The images of the index aren't files: there is no 'images[0]'. ...

@@ -40,7 +40,7 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
     Example:
 
-    >>> from keras_practical.transfer.fine_tuning import classifier
+    >>> from keras_practical.models.classifiers import classifier
     >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3)])
     >>> body, head = split_at_features(classifier(network, 2))
     >>> body.output_shape, head.output_shape

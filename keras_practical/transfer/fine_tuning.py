@@ -88,6 +88,7 @@ def fine_tune(
     Example:
 
     >>> from keras_practical import load_images
+    >>> from keras_practical.models.classifiers import classifier
     >>> digits = load_images("digits", batch_size=256, verbose=False)
     >>> backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(8, 3)])
     >>> model = classifier(backbone, digits.class_names, seed=0)
