@@ -513,7 +513,7 @@ def test_contact_sheets_show_the_pictures(pets):
 def test_what_concerns_no_single_picture_has_no_sheet():
     index = ImageIndex((ImageRecord("a", 0),), ("x", "y"))
     finding = Finding("imbalance", "note", "9 to 1", "More.", (Case((), "9 to 1"),))
-    findings = AuditFindings((finding,), index, pictures=lambda name: None)
+    findings = AuditFindings((finding,), index, images=lambda name: None)
     with pytest.raises(ValueError, match="'imbalance' concerns no single images: 9 to 1"):
         findings.plot("imbalance")
     assert findings.review_items() == ()

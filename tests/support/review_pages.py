@@ -28,7 +28,7 @@ class Result:
     index: ImageIndex
     items: tuple
 
-    def pictures(self, name, *, image_size=None):
+    def images(self, name, *, image_size=None):
         number = [record.name for record in self.index].index(name)
         if number == 3:
             return None
