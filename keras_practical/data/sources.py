@@ -220,7 +220,7 @@ def from_arrays(
         images += list(part_images)
         names += [f"{where}[{position}]" for position in range(len(part_images))]
         labels += part_labels.tolist()
-        splits += [part] * len(images)
+        splits += [part] * len(part_images)
     found = sorted(set(labels))
     named = tuple(class_names or (str(label) for label in range(found[-1] + 1)))
     if len(named) < 2:

@@ -143,7 +143,7 @@ def test_bits_are_counted_without_numpy_2(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("images", "options", "match"),
+    ("pictures", "options", "match"),
     [
         (np.zeros((3, 32, 32), "uint8"), {}, r"`thumbnails` must be uint8 .* shape \(3, 32, 32\)"),
         (np.zeros((3, 64, 64)), {}, "Received: float64"),
