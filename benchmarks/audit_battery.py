@@ -97,7 +97,7 @@ def originals(name, seed, count):
             (
                 f"digit-{place:04}",
                 str(source.labels[place]),
-                Image.fromarray(source.store.picture(int(source.rows[place]))).resize((side, side)),
+                Image.fromarray(source.store.image(int(source.rows[place]))).resize((side, side)),
             )
             for place in places.tolist()
         ]

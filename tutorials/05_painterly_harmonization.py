@@ -286,7 +286,7 @@ harmonized = kp.style.harmonize(
     **how,
 )
 show_row(
-    [pasted.composite, on_the_way["coarse"].picture, harmonized],
+    [pasted.composite, on_the_way["coarse"].image, harmonized],
     ["naive paste", "after the first pass", "after the second pass"],
     "6_passes",
 )

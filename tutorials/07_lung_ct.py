@@ -411,7 +411,7 @@ if PHANTOMS:
     heat = kp.grad_cam(scan_model, unseen[row], class_index=1, class_names=["healthy", "nodule"])
     print(heat)
     figure, (plain, hot) = plt.subplots(1, 2, figsize=(6, 3.2), layout="constrained")
-    kp.plots.heatmap(heat.picture[heat.hottest[0]], np.zeros((SIZE, SIZE)), ax=plain)
+    kp.plots.heatmap(heat.image[heat.hottest[0]], np.zeros((SIZE, SIZE)), ax=plain)
     heat.plot(ax=hot)
     show("5_heat")
 

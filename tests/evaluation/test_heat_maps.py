@@ -258,18 +258,18 @@ def write(folder, height, width, orientation=1):
 def test_a_photo_is_shown_at_its_own_resolution(tmp_path, aspect, shape):
     file = write(tmp_path, 48, 72)
     found = kp.grad_cam(classifier(backbone(), 2, seed=0), file, aspect=aspect)
-    assert found.picture.shape == (*shape, 3)
+    assert found.image.shape == (*shape, 3)
     assert found.heat.shape == shape
     whole = kp.read_image(file)
     expected = {"crop": whole[:, 12:60], "stretch": whole, "pad": whole}[aspect]
-    middle = found.picture[12:60] if aspect == "pad" else found.picture
+    middle = found.image[12:60] if aspect == "pad" else found.image
     np.testing.assert_array_equal(middle, expected)
 
 
 def test_a_sideways_photo_is_turned_before(tmp_path):
     file = write(tmp_path, 48, 72, orientation=6)
     found = kp.occlusion(classifier(backbone(), 2, seed=0), file, aspect="stretch")
-    assert found.picture.shape == (72, 48, 3)
+    assert found.image.shape == (72, 48, 3)
 
 
 @pytest.mark.parametrize(
@@ -413,8 +413,8 @@ def test_a_map_draws_and_prints(rng):
     row, column = found.hottest
     assert found.heat[row, column] == 1.0
     assert str(found).endswith(f"row {row}, column {column} of 8 x 10 pixels")
-    cold = kp.plots.overlaid(found.picture, np.zeros((8, 10)))
-    np.testing.assert_array_equal(cold, found.picture)
+    cold = kp.plots.overlaid(found.image, np.zeros((8, 10)))
+    np.testing.assert_array_equal(cold, found.image)
 
 
 def test_nothing_that_speaks_for_a_class_is_no_heat():
@@ -428,7 +428,7 @@ def test_nothing_that_speaks_for_a_class_is_no_heat():
 def test_pictures_in_zero_to_one_are_shown(rng):
     image = rng.uniform(0, 1, (8, 10, 3))
     found = kp.grad_cam(network(layers.Flatten()), image)
-    np.testing.assert_allclose(found.picture, 255 * image, atol=0.51)
+    np.testing.assert_allclose(found.image, 255 * image, atol=0.51)
 
 
 @pytest.mark.parametrize(

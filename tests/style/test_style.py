@@ -127,13 +127,13 @@ def test_the_callback_gets_each_tenth_step_of_each_stage(run):
     assert [(told.stage, told.step) for told in seen] == [
         (stage, step) for stage in ("coarse, half size", "coarse", "fine") for step in (10, 20)
     ]
-    assert [told.picture.shape[0] for told in seen] == [36, 36, 72, 72, 72, 72]
-    assert all(told.picture.dtype == np.uint8 for told in seen)
+    assert [told.image.shape[0] for told in seen] == [36, 36, 72, 72, 72, 72]
+    assert all(told.image.dtype == np.uint8 for told in seen)
     assert {"style", "content"} <= set(seen[0].losses)
     assert "histogram" in seen[-1].losses
     assert "histogram" not in seen[0].losses
     outside = ~square(mask, 3)
-    assert (seen[-1].picture[outside] == painting[outside]).all()
+    assert (seen[-1].image[outside] == painting[outside]).all()
 
 
 @pytest.mark.any_backend
@@ -154,7 +154,7 @@ def test_each_stage_starts_from_what_the_one_before_found(monkeypatch):
     monkeypatch.setattr(harmonization, "nearest_patches", nearest)
     network = tiny_network()
     harmonize(painting, composite, mask, extractor=network, callback=seen.append)
-    half, coarse, _ = (told.picture for told in seen)
+    half, coarse, _ = (told.image for told in seen)
     assert len(starts) == 3
     # The paste is smaller than the margin around it, so that each start is the whole picture.
     assert (np.rint(255 * starts[2]) == coarse).all()
@@ -190,9 +190,9 @@ def test_ctrl_c_gives_the_best_so_far(stage, step):
     outside = ~square(mask, 3)
     assert (found[outside] == painting[outside]).all()
     assert (found[mask] != composite[mask]).any(-1).mean() > 0.5
-    if seen[-1].picture.shape == painting.shape:
+    if seen[-1].image.shape == painting.shape:
         # All that is done to the best so far is the finish.
-        assert (found[mask] == denoise_chrominance(seen[-1].picture)[mask]).all()
+        assert (found[mask] == denoise_chrominance(seen[-1].image)[mask]).all()
 
 
 def test_ctrl_c_between_stages_loses_nothing(monkeypatch, run):
@@ -203,7 +203,7 @@ def test_ctrl_c_between_stages_loses_nothing(monkeypatch, run):
 
     monkeypatch.setattr(harmonization, "consistent_mapping", interrupted)
     found = harmonize(*scene(), steps=20)
-    coarse = run[1][3].picture
+    coarse = run[1][3].image
     assert (found[mask] == denoise_chrominance(coarse)[mask]).all()
 
 
@@ -372,7 +372,7 @@ def test_transfer_takes_on_the_style_and_keeps_the_size():
     assert [told.step for told in seen] == [10, 20, 30]
     assert {told.stage for told in seen} == {"transfer"}
     assert seen[-1].losses["style"] < seen[0].losses["style"]
-    assert (found == seen[-1].picture).all()
+    assert (found == seen[-1].image).all()
     again = style.restyle(content, painting, extractor=tiny_network(), steps=30, verbose=False)
     assert (again == found).all()
 
