@@ -127,7 +127,10 @@ class LRFinderResult:
         step = int(np.searchsorted(self.learning_rates, learning_rate))
         if step >= len(self.learning_rates):
             return False
-        start = self.smoothed[:, 0]
+        # One easy batch says little: the start is the highest of what the first tenth gives, where
+        # the rates are too small to matter.
+        early = max(len(self.learning_rates) // 10, 1)
+        start = self.smoothed[:, :early].max(1)
         before = self.smoothed[:, : step + 1]
         return bool(np.isfinite(before).all() and (before[:, -1] <= start).all())
 

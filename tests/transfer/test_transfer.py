@@ -111,7 +111,7 @@ def test_classifier_smooths_labels_when_asked():
         ({"dropout": 1.5}, "`dropout` must be a number from 0"),
         ({"label_smoothing": -0.1}, "`label_smoothing` must be a number from 0"),
         ({"backbone": "MobileNetV9"}, "`backbone` must be one of .*MobileNetV2"),
-        ({"backbone": keras.layers.Dense(1)}, "a keras.Model. Received: Dense"),
+        ({"backbone": keras.layers.Dense(1)}, "a keras.Model of .* Received: Dense"),
         ({"preprocessing": "tf"}, "`preprocessing` must be one of 'none'"),
         ({"image_size": 0}, "`image_size` must be a whole number"),
     ],
@@ -124,7 +124,7 @@ def test_classifier_names_the_bad_argument(arguments, message):
 
 def test_classifier_refuses_a_backbone_that_does_not_take_images():
     backbone = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match=r"must take one batch of images.*\(None, 4\)"):
+    with pytest.raises(ValueError, match=r"one batch of images.*\(None, 4\)"):
         transfer.classifier(backbone, 2)
 
 
