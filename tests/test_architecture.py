@@ -1,6 +1,7 @@
 """The house's rules, read off the source: storeys, faces, light imports, documented names."""
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import os
@@ -263,6 +264,45 @@ def test_functions_take_options_by_keyword(path):
                 "ordered",
             }
             assert set(with_default) <= hooks, f"{node.name}: {with_default}"
+
+
+def result_classes():
+    found = {}
+    for path in FACES:
+        face = importlib.import_module(dotted(path))
+        for name in face.__all__:
+            value = getattr(face, name)
+            if inspect.isclass(value) and dataclasses.is_dataclass(value):
+                found[name] = value
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(result_classes()))
+def test_result_class_is_frozen_and_says_what_it_is(name):
+    value = result_classes()[name]
+    assert value.__dataclass_params__.frozen
+    # The generated `__repr__` of arrays and records floods the screen.
+    own_text = "__str__" in vars(value) or not value.__dataclass_params__.repr
+    assert own_text or name in SETTINGS
+    if name not in MADE_BY_HAND:
+        assert all(field.kw_only for field in dataclasses.fields(value))
+
+
+# What users make themselves, by position.
+MADE_BY_HAND = {
+    "AnnotatedImage",
+    "Backbone",
+    "CharacterVocabulary",
+    "DetectionData",
+    "Embeddings",
+    "ImageIndex",
+    "ImageRecord",
+    "LabelledTexts",
+    "Slice",
+    "StyleLayers",
+}
+# Of a few plain values, whose generated `__repr__` is what one wants to read.
+SETTINGS = {"Backbone", "StyleLayers"}
 
 
 INTERNALS = PACKAGE / "utils" / "keras_internals"

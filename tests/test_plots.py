@@ -166,7 +166,15 @@ def drawn_plots():
         "confusion": plots.confusion(counts, class_names=names),
         "normalized": plots.confusion(counts, normalize=True),
         "accuracies": plots.accuracies(names, [1, 2, 3], [3, 3, 3]),
-        "reliability": plots.reliability(Calibration(0.1, 0.2, (0.7, 0.9), (0.6, 0.9), (10, 90))),
+        "reliability": plots.reliability(
+            Calibration(
+                error=0.1,
+                error_by_chance=0.2,
+                confidences=(0.7, 0.9),
+                accuracies=(0.6, 0.9),
+                counts=(10, 90),
+            )
+        ),
         "learning_curves": plots.learning_curves(
             {"loss": [2, 1], "val_loss": [3, 2]}, metric="loss"
         ),

@@ -283,7 +283,7 @@ def _next(seed: int | None, place: int) -> int | None:
     return None if seed is None else 1000 * seed + place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recommendation:
     """What `recommended` recommends.
 
@@ -301,6 +301,9 @@ class Recommendation:
     augmentation: list[Any]
     callbacks: list[keras.callbacks.Callback]
     reason: str
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def recommended(
@@ -347,18 +350,24 @@ def recommended(
     if not pretrained:
         mixing = BatchMixing(seed=seed or 0)
         return Recommendation(
-            strong(**options),
-            [mixing],
-            "a network from scratch sees each image many times, best never the same way",
+            augmentation=strong(**options),
+            callbacks=[mixing],
+            reason="a network from scratch sees each image many times, best never the same way",
         )
     if images_per_class <= 10:
-        return Recommendation(strong(**options), [], "so few images gain from every view of them")
+        return Recommendation(
+            augmentation=strong(**options),
+            callbacks=[],
+            reason="so few images gain from every view of them",
+        )
     if images_per_class <= 50:
         return Recommendation(
-            light(**options), [], "with some tens of images more of it gains nothing"
+            augmentation=light(**options),
+            callbacks=[],
+            reason="with some tens of images more of it gains nothing",
         )
     return Recommendation(
-        [],
-        [],
-        "with so many images a pretrained network gains nothing from it in a few epochs",
+        augmentation=[],
+        callbacks=[],
+        reason="with so many images a pretrained network gains nothing from it in a few epochs",
     )

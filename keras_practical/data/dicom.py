@@ -59,6 +59,10 @@ class Slice:
     position: float | None = None
     series: str = ""
 
+    def __str__(self) -> str:
+        height, width = self.values.shape
+        return f"a slice of {width} x {height} {self.modality or 'values'}"
+
 
 def check_window(window: Any) -> None:
     """Check a window as `read_image` and `load_images` take it.

@@ -42,6 +42,14 @@ class Embeddings:
     views: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0), "float32"))
     computed: int = 0
 
+    def __str__(self) -> str:
+        return (
+            f"{len(self):,} images, {self.features.shape[1]:,} features each, "
+            f"{len(self.class_names)} classes"
+            + f", {len(self.views)} augmented views"
+            * bool(len(self.views))
+        )
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -40,6 +40,9 @@ class ImageRecord:
     problem: str | None = None
     group: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.split}, class {self.label})"
+
 
 @dataclass(frozen=True)
 class ImageIndex:
@@ -66,6 +69,17 @@ class ImageIndex:
 
     records: tuple[ImageRecord, ...]
     class_names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            " and ".join(
+                f"{len(self.split(split)):,} {'training' if split == 'train' else split}"
+                for split in SPLITS
+                if self.split(split)
+            )
+            + f" images, {len(self.class_names)} classes"
+            + f", {len(self.problems):,} unreadable" * bool(self.problems)
+        )
 
     def __len__(self) -> int:
         return len(self.records)

@@ -48,7 +48,7 @@ _FILE_SIZE = 224
 _MEMORY_LIMIT_BYTES = 2 * 1024**3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageData:
     """Data sets for training and judging an image classifier, and what is behind them.
 
@@ -82,6 +82,9 @@ class ImageData:
     class_names: tuple[str, ...]
     index: ImageIndex
     image_size: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"{self.index}, {self.image_size[0]} x {self.image_size[1]} pixels"
 
     @property
     def sources(self) -> list[PixelSource]:
@@ -263,9 +266,9 @@ def load_images(
     report_problems(index, on_error)
     train, validation, test = _datasets(index, np.arange(len(index)), store, batch_size, seed)
     data = ImageData(
-        train,
-        validation,
-        test,
+        train=train,
+        validation=validation,
+        test=test,
         class_names=listing.class_names,
         index=index,
         image_size=size,

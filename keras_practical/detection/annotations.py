@@ -64,6 +64,9 @@ class AnnotatedImage:
         for name, value in (("boxes", boxes), ("labels", labels), ("ignored", ignored)):
             object.__setattr__(self, name, value)
 
+    def __str__(self) -> str:
+        return f"{self.name}: {len(self.boxes)} boxes, {self.width} x {self.height} pixels"
+
     @property
     def name(self) -> str:
         """The file's path, or `"array"`."""

@@ -9,7 +9,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -18,6 +18,9 @@ from keras_practical.detection.annotations import DetectionData
 from keras_practical.detection.inference import Detections, detect
 from keras_practical.utils.checks import check_between
 from keras_practical.utils.progress import track
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["DetectionEvaluation", "evaluate", "evaluate_detections"]
 
@@ -85,6 +88,12 @@ class DetectionEvaluation:
                 )
             ]
         return "\n".join(lines)
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw precision against recall, a curve for each class."""
+        from keras_practical.detection.plots import plot_precision_recall
+
+        return plot_precision_recall(self, ax=ax)
 
 
 def evaluate(
@@ -157,7 +166,9 @@ def evaluate_detections(
     >>> from keras_practical.detection.annotations import AnnotatedImage
     >>> box = np.array([[10.0, 10, 30, 30]])
     >>> truth = DetectionData((AnnotatedImage("a.jpg", box, [0], 40, 40),), ("cat",))
-    >>> found = Detections(box, np.array([0.9]), np.array([0]), ("cat",))
+    >>> found = Detections(
+    ...     boxes=box, scores=np.array([0.9]), labels=np.array([0]), class_names=("cat",)
+    ... )
     >>> print(evaluate_detections([found], truth))
     average precision 1.000 at IoU .5, 1.000 at .5 to .95
     from score 0.4: 1 of 1 objects found, 0 false alarms

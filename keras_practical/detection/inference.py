@@ -26,7 +26,7 @@ _TILE = 512
 _FILL = 127.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Detections:
     """What a detector found on one image, the surest first; prints as a list.
 
@@ -39,7 +39,12 @@ class Detections:
 
     Example:
 
-    >>> found = Detections(np.array([[1.2, 2, 11, 22]]), np.array([0.9]), np.array([0]), ("cat",))
+    >>> found = Detections(
+    ...     boxes=np.array([[1.2, 2, 11, 22]]),
+    ...     scores=np.array([0.9]),
+    ...     labels=np.array([0]),
+    ...     class_names=("cat",),
+    ... )
     >>> print(found)
     cat 0.90 at left 1, top 2, right 11, bottom 22
     """
@@ -60,7 +65,12 @@ class Detections:
     def above(self, threshold: float) -> Detections:
         """Return those with at least this score."""
         kept = self.scores >= threshold
-        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept], self.class_names)
+        return Detections(
+            boxes=self.boxes[kept],
+            scores=self.scores[kept],
+            labels=self.labels[kept],
+            class_names=self.class_names,
+        )
 
     def __str__(self) -> str:
         if not len(self):
@@ -163,10 +173,10 @@ def detect(
     all_scores, all_labels = np.concatenate(scores), np.concatenate(labels)
     kept = non_maximum_suppression(edges, all_scores, all_labels, overlap)[:max_detections]
     return Detections(
-        averaged(edges, all_scores, all_labels, kept).astype("float32"),
-        all_scores[kept].astype("float32"),
-        all_labels[kept],
-        outputs.class_names,
+        boxes=averaged(edges, all_scores, all_labels, kept).astype("float32"),
+        scores=all_scores[kept].astype("float32"),
+        labels=all_labels[kept],
+        class_names=outputs.class_names,
     )
 
 

@@ -92,7 +92,9 @@ def plot_precision_recall(evaluation: Any, *, ax: Axes | None = None) -> Axes:
     >>> from keras_practical.detection.inference import Detections
     >>> box = np.array([[10.0, 10, 30, 30]])
     >>> truth = DetectionData((AnnotatedImage("a.jpg", box, [0], 40, 40),), ("cat",))
-    >>> found = Detections(box, np.array([0.9]), np.array([0]), ("cat",))
+    >>> found = Detections(
+    ...     boxes=box, scores=np.array([0.9]), labels=np.array([0]), class_names=("cat",)
+    ... )
     >>> ax = plot_precision_recall(evaluate_detections([found], truth))
     >>> [line.get_label() for line in ax.get_lines()]
     ['cat: average precision 1.00']

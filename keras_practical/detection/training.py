@@ -297,8 +297,9 @@ def fine_tune(
     >>> rng = np.random.default_rng(0)
     >>> images = rng.uniform(0, 60, (3, 64, 64, 3))
     >>> images[:, 20:40, 20:40] = 255
-    >>> images = [AnnotatedImage(p, np.array([[20, 20, 40, 40]] * 3), [0] * 3, 64, 64)
-    ...     for p in images]
+    >>> images = [
+    ...     AnnotatedImage(p, np.array([[20, 20, 40, 40]] * 3), [0] * 3, 64, 64) for p in images
+    ... ]
     >>> network = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 3, 8)])
     >>> from keras_practical.detection.model import build
     >>> data = DetectionData(tuple(images), ("square",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from keras_practical.evaluation.prediction import predict_with_labels
 from keras_practical.utils.checks import check_between, check_count, check_positive
 from keras_practical.utils.intervals import wilson_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "Calibration",
@@ -25,7 +28,7 @@ __all__ = [
 _DRAWS = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """How far a classifier's confidence is from how often it is right; prints as text.
 
@@ -63,6 +66,12 @@ class Calibration:
             f"calibration error {100 * self.error:.1f} points (a perfectly calibrated model: up to "
             f"{100 * self.error_by_chance:.1f}, n={counts.sum()}): {verdict}"
         )
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw how often the model is right against how sure it is; see `plots.reliability`."""
+        from keras_practical.evaluation.plots import reliability
+
+        return reliability(self, ax=ax)
 
 
 def measure_calibration(
@@ -110,11 +119,11 @@ def measure_calibration(
     used = counts > 0
     accuracies = np.bincount(places, right, minlength=bins)[used] / counts[used]
     return Calibration(
-        error(right),
-        float(np.quantile(chance, 0.95)),
-        tuple((sums[used] / counts[used]).tolist()),
-        tuple(accuracies.tolist()),
-        tuple(counts[used].tolist()),
+        error=error(right),
+        error_by_chance=float(np.quantile(chance, 0.95)),
+        confidences=tuple((sums[used] / counts[used]).tolist()),
+        accuracies=tuple(accuracies.tolist()),
+        counts=tuple(counts[used].tolist()),
     )
 
 
@@ -238,7 +247,7 @@ def temperature_scaled(
     return with_temperature(model, temperature)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Threshold:
     """From which confidence on a model's answer is taken; prints as text.
 
@@ -252,7 +261,16 @@ class Threshold:
 
     Example:
 
-    >>> print(Threshold(0.8, 0.5, 0.98, (0.93, 0.995), 100, 200))
+    >>> print(
+    ...     Threshold(
+    ...         threshold=0.8,
+    ...         coverage=0.5,
+    ...         precision=0.98,
+    ...         precision_interval=(0.93, 0.995),
+    ...         answered=100,
+    ...         n=200,
+    ...     )
+    ... )
     answers from 80.0 % confidence on: 50.0 % of 200 examples, 98.0 % of them right (93.0–99.5)
     """
 
@@ -330,11 +348,23 @@ def dont_know_threshold(
         enough = ends & _tested(hits, answered, ends, precision, confidence)
     chosen = np.flatnonzero(enough)
     if not len(chosen):
-        return Threshold(None, 0.0, float("nan"), (0.0, 1.0), 0, n)
+        return Threshold(
+            threshold=None,
+            coverage=0.0,
+            precision=float("nan"),
+            precision_interval=(0.0, 1.0),
+            answered=0,
+            n=n,
+        )
     last = chosen[-1]
     k, answers = int(hits[last]), int(answered[last])
     return Threshold(
-        float(sure[last]), answers / n, k / answers, wilson_interval(k, answers), answers, n
+        threshold=float(sure[last]),
+        coverage=answers / n,
+        precision=k / answers,
+        precision_interval=wilson_interval(k, answers),
+        answered=answers,
+        n=n,
     )
 
 

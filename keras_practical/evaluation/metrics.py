@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -19,6 +19,9 @@ from keras_practical.utils.intervals import (
     mean_interval,
     wilson_interval,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Evaluation", "evaluate", "evaluate_predictions"]
 
@@ -55,6 +58,9 @@ class Evaluation:
         class_names: One name a class.
         probabilities: What the model gave, float64 of shape `(n, classes)`.
         labels: The truth, integers of shape `(n,)`, with `multi_label` of shape `(n, classes)`.
+
+    Raises:
+        ValueError: From `plot`, if an example may have several labels.
 
     Example:
 
@@ -103,6 +109,19 @@ class Evaluation:
             recall, precision = (_cell(*row[i : i + 2]) for i in (0, 2))
             lines.append(f"{name:<{width}}  {n:>5}  {recall:<20}  {precision}")
         return "\n".join(lines)
+
+    def plot(self, *, normalize: bool = False, ax: Axes | None = None) -> Axes:
+        """Draw the confusion matrix, as `plots.confusion` does; not for several labels an image."""
+        from keras_practical.evaluation.plots import confusion
+
+        if self.labels.ndim != 1:
+            raise ValueError(
+                "A confusion matrix needs one label for each example. "
+                f"Received: labels of shape {self.labels.shape}"
+            )
+        counts = np.zeros((len(self.class_names),) * 2, int)
+        np.add.at(counts, (self.labels, self.probabilities.argmax(1)), 1)
+        return confusion(counts, class_names=self.class_names, normalize=normalize, ax=ax)
 
 
 def evaluate(

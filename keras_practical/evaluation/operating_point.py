@@ -39,8 +39,13 @@ class OperatingPoint:
 
     >>> print(
     ...     OperatingPoint(
-    ...         sensitivity=0.75, sensitivity_interval=(0.6, 0.9), specificity=0.9,
-    ...         specificity_interval=None, threshold=0.6, positives=60, negatives=58,
+    ...         sensitivity=0.75,
+    ...         sensitivity_interval=(0.6, 0.9),
+    ...         specificity=0.9,
+    ...         specificity_interval=None,
+    ...         threshold=0.6,
+    ...         positives=60,
+    ...         negatives=58,
     ...     )
     ... )
     sensitivity 0.750 (0.600–0.900) of 60 at specificity 0.900 of 58, threshold 0.600 chosen on them

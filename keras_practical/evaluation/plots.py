@@ -181,7 +181,15 @@ def reliability(calibration: Any, *, ax: Axes | None = None) -> Axes:
     Example:
 
     >>> from keras_practical.evaluation.calibration import Calibration
-    >>> ax = reliability(Calibration(0.1, 0.2, (0.7, 0.95), (0.6, 0.9), (10, 90)))
+    >>> ax = reliability(
+    ...     Calibration(
+    ...         error=0.1,
+    ...         error_by_chance=0.2,
+    ...         confidences=(0.7, 0.95),
+    ...         accuracies=(0.6, 0.9),
+    ...         counts=(10, 90),
+    ...     )
+    ... )
     >>> ax.get_xlabel()
     'confidence'
 

@@ -17,7 +17,7 @@ _DRAWS = 5000
 _UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PropertyBin:
     """The images that are alike in a property, and how many of them a model gets right.
 
@@ -28,7 +28,7 @@ class PropertyBin:
 
     Example:
 
-    >>> found = PropertyBin("12 to 68", 9, 10)
+    >>> found = PropertyBin(name="12 to 68", right=9, n=10)
     >>> found.accuracy, round(found.interval[0], 2)
     (0.9, 0.6)
     """
@@ -36,6 +36,9 @@ class PropertyBin:
     name: str
     right: int
     n: int
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.right} of {self.n} right"
 
     @property
     def accuracy(self) -> float:
@@ -48,7 +51,7 @@ class PropertyBin:
         return wilson_interval(self.right, self.n)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AccuracyByProperty:
     """A model's accuracy on images sorted by one property; prints as a table.
 
@@ -115,9 +118,10 @@ def accuracy_by_property(
     numbers = values.dtype.kind in "iuf"
     parts = _numbers(values.astype("float64"), bins) if numbers else _texts(values)
     found = tuple(
-        PropertyBin(part, int(right[inside].sum()), int(inside.sum())) for part, inside in parts
+        PropertyBin(name=part, right=int(right[inside].sum()), n=int(inside.sum()))
+        for part, inside in parts
     )
-    return AccuracyByProperty(name, found, _p_value(found, seed))
+    return AccuracyByProperty(property=name, bins=found, p_value=_p_value(found, seed))
 
 
 def _numbers(values: np.ndarray, bins: int) -> list[tuple[str, np.ndarray]]:

@@ -102,9 +102,9 @@ def audit(
     )
     order = list(KINDS)
     findings = AuditFindings(
-        tuple(sorted(found, key=lambda finding: order.index(finding.kind))),
-        index,
-        ImageFinder(index, sources),
+        findings=tuple(sorted(found, key=lambda finding: order.index(finding.kind))),
+        index=index,
+        images=ImageFinder(index, sources),
     )
     if verbose:
         kinds = ", ".join(findings.kinds) or "nothing found"

@@ -41,7 +41,7 @@ _LOWEST_SPREAD = 2.0
 _BLOCK = 128
 
 
-@dataclass(frozen=True, order=True, slots=True)
+@dataclass(frozen=True, order=True, slots=True, kw_only=True)
 class SimilarPair:
     """Two images that show the very same.
 
@@ -53,7 +53,7 @@ class SimilarPair:
 
     Example:
 
-    >>> SimilarPair(3, 8, 0.99, mirrored=True).mirrored
+    >>> SimilarPair(first=3, second=8, similarity=0.99, mirrored=True).mirrored
     True
     """
 
@@ -61,6 +61,9 @@ class SimilarPair:
     second: int
     similarity: float
     mirrored: bool
+
+    def __str__(self) -> str:
+        return f"images {self.first} and {self.second}, similarity {self.similarity:.3f}"
 
 
 def near_duplicates(
@@ -167,7 +170,7 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
 
 def _pair(first: int, other: int, similarity: float, mirrored: bool) -> SimilarPair:
     low, high = sorted((int(first), int(other)))
-    return SimilarPair(low, high, round(similarity, 3), mirrored)
+    return SimilarPair(first=low, second=high, similarity=round(similarity, 3), mirrored=mirrored)
 
 
 def _large_pairs(

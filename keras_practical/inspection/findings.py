@@ -45,7 +45,7 @@ _COLUMNS = ("given", "split", "kind", "severity", "case", "drop", "evidence", "a
 _CONTACT_PIXELS = 160
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One image, or several that belong to one another, with what is wrong.
 
@@ -56,7 +56,7 @@ class Case:
 
     Example:
 
-    >>> Case(("a.jpg", "b.jpg"), "the same file", drop=("b.jpg",)).drop
+    >>> Case(names=("a.jpg", "b.jpg"), evidence="the same file", drop=("b.jpg",)).drop
     ('b.jpg',)
     """
 
@@ -64,8 +64,11 @@ class Case:
     evidence: str
     drop: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return f"{', '.join(self.names)}: {self.evidence}" if self.names else self.evidence
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One kind of fault, with all its cases.
 
@@ -78,7 +81,13 @@ class Finding:
 
     Example:
 
-    >>> finding = Finding("tiny", "note", "1 image ...", "Look.", (Case(("a.jpg",), "8 x 8"),))
+    >>> finding = Finding(
+    ...     kind="tiny",
+    ...     severity="note",
+    ...     evidence="1 image ...",
+    ...     advice="Look.",
+    ...     cases=(Case(names=("a.jpg",), evidence="8 x 8"),),
+    ... )
     >>> finding.files
     ('a.jpg',)
     """
@@ -98,7 +107,7 @@ class Finding:
         return f"{self.severity:<7}  {self.kind}: {self.evidence}\n         → {self.advice}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AuditFindings:
     """What `audit` found; prints as a table, the gravest first.
 
@@ -114,9 +123,15 @@ class AuditFindings:
 
     >>> from keras_practical.data.index import ImageRecord
     >>> index = ImageIndex((ImageRecord("a.jpg", 0), ImageRecord("b.jpg", 0)), ("cats", "dogs"))
-    >>> case = Case(("a.jpg", "b.jpg"), "the same file", drop=("b.jpg",))
-    >>> copies = Finding("exact duplicate", "warning", "1 set", "Drop the copies.", (case,))
-    >>> findings = AuditFindings((copies,), index, ImageFinder(index))
+    >>> case = Case(names=("a.jpg", "b.jpg"), evidence="the same file", drop=("b.jpg",))
+    >>> copies = Finding(
+    ...     kind="exact duplicate",
+    ...     severity="warning",
+    ...     evidence="1 set",
+    ...     advice="Drop the copies.",
+    ...     cases=(case,),
+    ... )
+    >>> findings = AuditFindings(findings=(copies,), index=index, images=ImageFinder(index))
     >>> [record.name for record in findings.drop("exact duplicate")]
     ['a.jpg']
     """

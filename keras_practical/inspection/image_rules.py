@@ -49,7 +49,7 @@ def image_findings(index: ImageIndex, measures: Sequence[ImageMeasures]) -> tupl
     """
     whole = [measure for measure in measures if measure.problem is None]
     broken = tuple(
-        Case((record.name,), measure.problem, (record.name,))
+        Case(names=(record.name,), evidence=measure.problem, drop=(record.name,))
         for record, measure in zip(index, measures, strict=True)
         if measure.problem is not None
     )
@@ -72,7 +72,7 @@ def image_findings(index: ImageIndex, measures: Sequence[ImageMeasures]) -> tupl
         for record, measure in zip(index, measures, strict=True):
             text = test(record.name, measure) if measure.problem is None else None
             if text:
-                cases.append(Case((record.name,), text, (record.name,)))
+                cases.append(Case(names=(record.name,), evidence=text, drop=(record.name,)))
         if cases:
             found.append(_finding(kind, f"{_images(len(cases))} {evidence}", advice, tuple(cases)))
     return tuple(found)
@@ -187,7 +187,7 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
                 if split != "train" and count:
                     low = wilson_interval(count, count)[0]
                     text += f": were all recognized, it might still be {100 * low:.0f} % only"
-                cases.append(Case((), text))
+                cases.append(Case(names=(), evidence=text))
     if cases:
         more = f", and {len(cases) - 1} more like it" if len(cases) > 1 else ""
         found.append(
@@ -208,14 +208,14 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
                 text,
                 "Judge by macro-F1 and each class's recall (`evaluate`), not by accuracy; add "
                 f"images of {fewest}, or pass `class_weight` to `fit`.",
-                (Case((), text),),
+                (Case(names=(), evidence=text),),
             )
         )
     return tuple(found)
 
 
 def _finding(kind: str, evidence: str, advice: str, cases: tuple[Case, ...]) -> Finding:
-    return Finding(kind, KINDS[kind], evidence, advice, cases)
+    return Finding(kind=kind, severity=KINDS[kind], evidence=evidence, advice=advice, cases=cases)
 
 
 def _images(count: int) -> str:

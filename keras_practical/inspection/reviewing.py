@@ -91,9 +91,7 @@ def review(
     >>> labels = np.arange(100) % 2
     >>> features = np.random.default_rng(0).normal(size=(100, 3)) + 4 * labels[:, None]
     >>> labels[7] = 0
-    >>> found = label_errors(
-    ...     Embeddings(features, labels, (), ("cats", "dogs")), verbose=False
-    ... )
+    >>> found = label_errors(Embeddings(features, labels, (), ("cats", "dogs")), verbose=False)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     page = review(found, Path(folder) / "review.html", verbose=False)
     ...     "images[7]" in page.read_text(encoding="utf-8")

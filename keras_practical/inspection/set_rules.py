@@ -73,21 +73,25 @@ def copy_findings(
         names = tuple(record.name for record in records)
         if splits > 1:
             clash = ", and the labels differ" if labels > 1 else ""
-            cases["leakage"].append(Case(names, text + clash, _later_copies(records)))
+            cases["leakage"].append(
+                Case(names=names, evidence=text + clash, drop=_later_copies(records))
+            )
         if labels > 1:
             classes = " and ".join(dict.fromkeys(index.class_names[r.label] for r in records))
-            cases["two labels"].append(Case(names, f"{text}, as {classes}", names))
+            cases["two labels"].append(
+                Case(names=names, evidence=f"{text}, as {classes}", drop=names)
+            )
         if splits == 1 and labels == 1:
             kind = "exact duplicate" if is_exact else "near duplicate"
-            cases[kind].append(Case(names, text, _later_copies(records)))
+            cases[kind].append(Case(names=names, evidence=text, drop=_later_copies(records)))
     return tuple(
         Finding(
-            kind,
-            KINDS[kind],
-            f"{sum(len(case.names) for case in found):,} images in {len(found):,} "
+            kind=kind,
+            severity=KINDS[kind],
+            evidence=f"{sum(len(case.names) for case in found):,} images in {len(found):,} "
             f"set{'' if len(found) == 1 else 's'} {_COPY_EVIDENCE[kind]}",
-            _COPY_ADVICE[kind],
-            tuple(found),
+            advice=_COPY_ADVICE[kind],
+            cases=tuple(found),
         )
         for kind, found in cases.items()
     )
@@ -129,15 +133,17 @@ def group_findings(index: ImageIndex) -> tuple[Finding, ...]:
         names = tuple(record.name for record in records)
         held_out = sum(record.split != "train" for record in records)
         text = f"{group}: {len(records) - held_out} for training, {held_out} held out"
-        cases.append(Case(names, text, _later_copies(records)))
+        cases.append(Case(names=names, evidence=text, drop=_later_copies(records)))
     return (
         Finding(
-            "group across splits",
-            KINDS["group across splits"],
-            f"{len(torn):,} of {len(members):,} groups are on both sides of the split, by {source}",
-            "If these are patients, papers or scenes, split by them: `load_images(groups=...)`. "
-            "Otherwise the model is judged by images that it has nearly seen.",
-            tuple(cases),
+            kind="group across splits",
+            severity=KINDS["group across splits"],
+            evidence=f"{len(torn):,} of {len(members):,} groups are on both sides of the split, "
+            f"by {source}",
+            advice="If these are patients, papers or scenes, split by them: "
+            "`load_images(groups=...)`. Otherwise the model is judged by images that it has "
+            "nearly seen.",
+            cases=tuple(cases),
         ),
     )
 
@@ -175,12 +181,12 @@ def shortcut_findings(
         return ()
     return (
         Finding(
-            "shortcut",
-            KINDS["shortcut"],
-            f"trivial features tell {_what_they_tell(clear, index.class_names)}",
-            "The model will learn that instead. Make it alike for all classes (same source, same "
-            "camera, same saving), and judge by images from elsewhere.",
-            tuple(Case((), str(shortcut)) for shortcut in clear),
+            kind="shortcut",
+            severity=KINDS["shortcut"],
+            evidence=f"trivial features tell {_what_they_tell(clear, index.class_names)}",
+            advice="The model will learn that instead. Make it alike for all classes (same "
+            "source, same camera, same saving), and judge by images from elsewhere.",
+            cases=tuple(Case(names=(), evidence=str(shortcut)) for shortcut in clear),
         ),
     )
 

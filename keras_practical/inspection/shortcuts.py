@@ -17,7 +17,7 @@ _FEWEST = 10
 _TOLD = 0.9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shortcut:
     """A trivial feature and how well it alone tells the classes apart.
 
@@ -31,7 +31,16 @@ class Shortcut:
 
     Example:
 
-    >>> print(Shortcut("size", 0.97, (0.94, 0.99), 0.5, None, True))
+    >>> print(
+    ...     Shortcut(
+    ...         feature="size",
+    ...         accuracy=0.97,
+    ...         interval=(0.94, 0.99),
+    ...         chance=0.5,
+    ...         told=None,
+    ...         is_clear=True,
+    ...     )
+    ... )
     size alone: balanced accuracy 0.97 (95 % interval 0.94–0.99, chance 0.50)
     """
 
@@ -127,7 +136,16 @@ def find_shortcuts(
             place = _nearly_always_told(confusion, max(allowed, _TOLD), seed)
             told = None if place is None else int(names[place])
         clear = clear or told is not None
-        found.append(Shortcut(name, accuracy, (low, high), chance, told, clear))
+        found.append(
+            Shortcut(
+                feature=name,
+                accuracy=accuracy,
+                interval=(low, high),
+                chance=chance,
+                told=told,
+                is_clear=clear,
+            )
+        )
     return tuple(sorted(found, key=lambda each: -each.accuracy))
 
 

@@ -328,6 +328,9 @@ class LabelError:
     confidence: float
     split: str = "train"
 
+    def __str__(self) -> str:
+        return f"{self.name}: {self.label}, or rather {self.suggestion}? ({self.confidence:.2f})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelErrors:

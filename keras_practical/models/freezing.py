@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TransferSummary:
     """What trains in a model, group by group; prints as a table.
 
@@ -38,7 +38,15 @@ class TransferSummary:
 
     Example:
 
-    >>> print(TransferSummary((("group 0", 5, 90, 0), ("head", 1, 10, 10)), 10, 100, 2, 2))
+    >>> print(
+    ...     TransferSummary(
+    ...         rows=(("group 0", 5, 90, 0), ("head", 1, 10, 10)),
+    ...         trainable_count=10,
+    ...         total_count=100,
+    ...         frozen_batch_norm_count=2,
+    ...         batch_norm_count=2,
+    ...     )
+    ... )
     group 0         5 layers            90 parameters  frozen
     head            1 layers            10 parameters  trains
     10 of 100 parameters train; BatchNormalization: 2 of 2 layers in inference mode
@@ -199,11 +207,11 @@ def summary(model: keras.Model) -> TransferSummary:
         layer for layer in _flatten([model]) if isinstance(layer, keras.layers.BatchNormalization)
     ]
     return TransferSummary(
-        rows,
-        _count(model.trainable_weights),
-        _count(model.weights),
-        sum(not layer.trainable for layer in batch_norms),
-        len(batch_norms),
+        rows=rows,
+        trainable_count=_count(model.trainable_weights),
+        total_count=_count(model.weights),
+        frozen_batch_norm_count=sum(not layer.trainable for layer in batch_norms),
+        batch_norm_count=len(batch_norms),
     )
 
 

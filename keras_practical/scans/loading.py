@@ -32,7 +32,7 @@ __all__ = ["VolumeData", "load_volumes"]
 _MEMORY_LIMIT_BYTES = 2 * 1024**3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VolumeData:
     """Scans for training and judging a classifier, and what is behind them.
 
@@ -48,7 +48,14 @@ class VolumeData:
     Example:
 
     >>> batches = VolumeBatches([np.zeros((5, 4, 4, 1))], [0])
-    >>> VolumeData(batches, None, None, ("ill", "well"), ImageIndex((), ()), (4, 4)).class_names
+    >>> VolumeData(
+    ...     train=batches,
+    ...     validation=None,
+    ...     test=None,
+    ...     class_names=("ill", "well"),
+    ...     index=ImageIndex((), ()),
+    ...     image_size=(4, 4),
+    ... ).class_names
     ('ill', 'well')
     """
 
@@ -58,6 +65,11 @@ class VolumeData:
     class_names: tuple[str, ...]
     index: ImageIndex
     image_size: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"{self.index}, {self.image_size[0]} x {self.image_size[1]} pixels".replace(
+            " images,", " scans,"
+        )
 
 
 def load_volumes(
@@ -166,7 +178,14 @@ def load_volumes(
             f"load_volumes: {' and '.join(said)} scans of {min(depths)} to {max(depths)} slices, "
             f"{len(listing.class_names)} classes, {size[0]} x {size[1]} pixels"
         )
-    return VolumeData(train, validation, test, listing.class_names, index, size)
+    return VolumeData(
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=listing.class_names,
+        index=index,
+        image_size=size,
+    )
 
 
 def _list(

@@ -235,7 +235,11 @@ class _Painter:
             note = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
             self._advance(1, f"({stage}: {note})")
             if self._callback and (step % 10 == 0 or step == self._steps):
-                self._callback(StyleProgress(stage, step, losses, placed(scene, box, pixels)))
+                self._callback(
+                    StyleProgress(
+                        stage=stage, step=step, losses=losses, image=placed(scene, box, pixels)
+                    )
+                )
 
         begun = start[box].astype("float32") / 255
         descend(

@@ -205,7 +205,7 @@ def smoothness_weight(painting: np.ndarray) -> float:
     return float(10 / (1 + np.exp(min(1e4 * np.median(down + right) - 25, 700.0))))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StyleProgress:
     """Where an optimization is; what a `callback` gets.
 
@@ -217,7 +217,9 @@ class StyleProgress:
 
     Example:
 
-    >>> StyleProgress("fine", 3, {"style": 0.1}, np.zeros((2, 2, 3), "uint8")).stage
+    >>> StyleProgress(
+    ...     stage="fine", step=3, losses={"style": 0.1}, image=np.zeros((2, 2, 3), "uint8")
+    ... ).stage
     'fine'
     """
 
@@ -225,6 +227,9 @@ class StyleProgress:
     step: int
     losses: dict[str, float]
     image: np.ndarray
+
+    def __str__(self) -> str:
+        return f"{self.stage}, step {self.step}"
 
 
 def objective_of(

@@ -20,7 +20,7 @@ __all__ = ["Paste", "as_image", "as_mask", "denoise_chrominance", "dilated", "fe
 _DILATION = 0.02
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Paste:
     """An object on a painting, as `style.harmonize` takes it.
 
@@ -31,13 +31,21 @@ class Paste:
 
     Example:
 
-    >>> Paste(np.zeros((2, 2, 3), "uint8"), np.ones((2, 2)), np.ones((2, 2))).mask.shape
+    >>> Paste(
+    ...     composite=np.zeros((2, 2, 3), "uint8"),
+    ...     mask=np.ones((2, 2)),
+    ...     dilated_mask=np.ones((2, 2)),
+    ... ).mask.shape
     (2, 2)
     """
 
     composite: np.ndarray
     mask: np.ndarray
     dilated_mask: np.ndarray
+
+    def __str__(self) -> str:
+        height, width = self.composite.shape[:2]
+        return f"an object of {int(self.mask.sum()):,} pixels on {width} x {height}"
 
 
 def paste(
@@ -116,7 +124,9 @@ def paste(
             f"Received: position={position}, scale={scale} on {width} x {height} pixels"
         )
     blended = placed[..., None] * over + (1 - placed[..., None]) * under
-    return Paste(np.rint(blended).astype("uint8"), placed, dilated(placed))
+    return Paste(
+        composite=np.rint(blended).astype("uint8"), mask=placed, dilated_mask=dilated(placed)
+    )
 
 
 def as_image(name: str, image: Any, *, alpha: bool = False) -> np.ndarray:

@@ -121,8 +121,14 @@ def upsampled_mapping(
 
     Example:
 
-    >>> upsampled_mapping(np.array([[3, 2]]), np.array([[1, 1]]), np.array([[4, 0]]),
-    ...     coarse_shape=(8, 8), shape=(16, 16), painting_shape=(16, 16)).tolist()
+    >>> upsampled_mapping(
+    ...     np.array([[3, 2]]),
+    ...     np.array([[1, 1]]),
+    ...     np.array([[4, 0]]),
+    ...     coarse_shape=(8, 8),
+    ...     shape=(16, 16),
+    ...     painting_shape=(16, 16),
+    ... ).tolist()
     [[9, 0]]
     """
     from scipy.spatial import KDTree

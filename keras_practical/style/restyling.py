@@ -139,7 +139,11 @@ def restyle(
             best = pixels
             advance(1, f"(style {losses['style']:.3f}, content {losses['content']:.3f})")
             if callback and (step % 10 == 0 or step == steps):
-                callback(StyleProgress("transfer", step, losses, as_pixels(pixels)))
+                callback(
+                    StyleProgress(
+                        stage="transfer", step=step, losses=losses, image=as_pixels(pixels)
+                    )
+                )
 
         objective = value_and_gradient(objective_of(maps, names.content))
         with suppress(KeyboardInterrupt):

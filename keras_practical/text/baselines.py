@@ -20,7 +20,7 @@ __all__ = ["TextBaseline", "baseline"]
 _WORD = r"(?u)[^\s!-/:-@\[-`{-~\u060c\u061b\u061f\u06d4\u0964\u2010-\u2027\u3000-\u303f«»]+"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TextBaseline:
     """Counted words and a logistic regression, fitted; prints as a line.
 
@@ -106,7 +106,12 @@ def baseline(train: LabelledTexts, *, strength: float = 10.0) -> TextBaseline:
     )
     pipeline = make_pipeline(words, LogisticRegression(C=strength, max_iter=2000))
     pipeline.fit(list(train.texts), train.labels)
-    return TextBaseline(train.class_names, len(train), len(words.vocabulary_), pipeline)
+    return TextBaseline(
+        class_names=train.class_names,
+        n=len(train),
+        vocabulary_size=len(words.vocabulary_),
+        pipeline=pipeline,
+    )
 
 
 def _folded(text: str) -> str:

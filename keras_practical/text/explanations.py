@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["TextExplanation", "TextMistake", "confident_mistakes", "explain_text"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TextExplanation:
     """Which words of a text spoke for a class; prints as a list.
 
@@ -36,7 +36,12 @@ class TextExplanation:
 
     Example:
 
-    >>> found = TextExplanation(("a", "late", "goal"), (0.0, 0.1, 1.5), "sports", 0.9)
+    >>> found = TextExplanation(
+    ...     words=("a", "late", "goal"),
+    ...     importances=(0.0, 0.1, 1.5),
+    ...     class_name="sports",
+    ...     probability=0.9,
+    ... )
     >>> found.strongest(1)
     (('goal', 1.5),)
     """
@@ -86,7 +91,7 @@ class TextExplanation:
         return ax
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TextMistake:
     """A held-out text that the model got wrong, and how sure it was.
 
@@ -99,7 +104,15 @@ class TextMistake:
 
     Example:
 
-    >>> print(TextMistake("news.tsv, line 7", "rain stops play", "weather", "sports", 0.98))
+    >>> print(
+    ...     TextMistake(
+    ...         place="news.tsv, line 7",
+    ...         text="rain stops play",
+    ...         predicted="weather",
+    ...         truth="sports",
+    ...         probability=0.98,
+    ...     )
+    ... )
     news.tsv, line 7: said weather (0.98), is sports: ⁨rain stops play⁩
     """
 
@@ -179,7 +192,10 @@ def explain_text(
     if rest:
         importances[-rest:] *= words_at_once / rest
     return TextExplanation(
-        tuple(words), tuple(importances.tolist()), names[label], float(chances[0, label])
+        words=tuple(words),
+        importances=tuple(importances.tolist()),
+        class_name=names[label],
+        probability=float(chances[0, label]),
     )
 
 
@@ -225,11 +241,11 @@ def confident_mistakes(
     surest = wrong[np.argsort(-chances[wrong, answers[wrong]], kind="stable")][:count]
     return tuple(
         TextMistake(
-            texts.places[place],
-            texts.texts[place],
-            texts.class_names[answers[place]],
-            texts.class_names[texts.labels[place]],
-            float(chances[place, answers[place]]),
+            place=texts.places[place],
+            text=texts.texts[place],
+            predicted=texts.class_names[answers[place]],
+            truth=texts.class_names[texts.labels[place]],
+            probability=float(chances[place, answers[place]]),
         )
         for place in surest.tolist()
     )

@@ -84,7 +84,8 @@ def fine_tune(
     >>> model = classifier(language_model(vocabulary, texts=texts), data.class_names)
     >>> history = fine_tune(model, data.train, epochs=1, verbose=0)
     >>> predict_texts(model, data.validation.texts, verbose=False).argmax(1).tolist() == (
-    ...     data.validation.labels.tolist())
+    ...     data.validation.labels.tolist()
+    ... )
     True
 
     Reference:

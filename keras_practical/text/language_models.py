@@ -29,7 +29,7 @@ __all__ = [
 _SHORTEST = 8  # Ends of texts that are shorter than this teach little.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LanguageModelEvaluation:
     """How well a language model foresees a text; prints as a line.
 
@@ -41,7 +41,7 @@ class LanguageModelEvaluation:
 
     Example:
 
-    >>> print(LanguageModelEvaluation(0.693147, 2.0, 1.0, 10))
+    >>> print(LanguageModelEvaluation(loss=0.693147, perplexity=2.0, bits_per_character=1.0, n=10))
     loss 0.693 nats a piece (perplexity 2.0), 1.000 bits a character, n=10 pieces
     """
 
@@ -313,7 +313,9 @@ def evaluate_language_model(
         )
     loss = float(total / count)
     bits = float(total / np.log(2) / characters)
-    return LanguageModelEvaluation(loss, float(np.exp(loss)), bits, count)
+    return LanguageModelEvaluation(
+        loss=loss, perplexity=float(np.exp(loss)), bits_per_character=bits, n=count
+    )
 
 
 @keras.saving.register_keras_serializable(package="keras_practical")

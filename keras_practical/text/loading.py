@@ -50,6 +50,9 @@ class LabelledTexts:
     class_names: tuple[str, ...]
     places: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"{len(self):,} texts, {len(self.class_names)} classes"
+
     def __len__(self) -> int:
         return len(self.texts)
 
@@ -74,7 +77,7 @@ class LabelledTexts:
         return dict(zip(self.class_names, found.tolist(), strict=True))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TextData:
     """Labelled texts for training and judging a classifier.
 
@@ -98,6 +101,13 @@ class TextData:
     test: LabelledTexts | None
     class_names: tuple[str, ...]
     problems: tuple[TextProblem, ...] = ()
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.train):,} training texts, "
+            f"{len(self.validation) if self.validation else 0:,} for validation, "
+            f"{len(self.class_names)} classes"
+        )
 
 
 def load_texts(
@@ -185,7 +195,13 @@ def load_texts(
     if verbose:
         print(_summary((train, validation, test), names))
     assert train is not None  # Each class has a training text, or `check_labels` has stopped.
-    return TextData(train, validation, test, names, tuple(problems.values()))
+    return TextData(
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=names,
+        problems=tuple(problems.values()),
+    )
 
 
 def load_unlabelled_texts(

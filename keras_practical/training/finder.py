@@ -45,7 +45,7 @@ _SKIPPED_END = 5
 _FEWEST_STEPS = 10
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class LRFinderResult:
     """What a learning-rate finder saw, and what it suggests.
 
@@ -108,7 +108,16 @@ class LRFinderResult:
         else:
             spreads, means = {}, {}
         steps = int(np.isfinite(losses).sum())
-        return cls(learning_rates, losses, smoothed, means, spreads, problem, steps, seconds)
+        return cls(
+            learning_rates=learning_rates,
+            losses=losses,
+            smoothed=smoothed,
+            suggestions=means,
+            spreads=spreads,
+            problem=problem,
+            trained_steps=steps,
+            seconds=seconds,
+        )
 
     @property
     def learning_rate(self) -> float | None:

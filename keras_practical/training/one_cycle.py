@@ -73,8 +73,13 @@ class OneCycle(keras.callbacks.Callback):
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> model.compile(keras.optimizers.SGD(momentum=0.9), loss="mse")
     >>> history = model.fit(
-    ...     ops.ones((8, 1)), ops.ones((8, 1)), batch_size=2, epochs=2, verbose=0,
-    ...     callbacks=[OneCycle(max_learning_rate=0.1)])
+    ...     ops.ones((8, 1)),
+    ...     ops.ones((8, 1)),
+    ...     batch_size=2,
+    ...     epochs=2,
+    ...     verbose=0,
+    ...     callbacks=[OneCycle(max_learning_rate=0.1)],
+    ... )
     >>> [round(float(rate), 4) for rate in history.history["learning_rate"]]
     [0.0933, 0.0067]
     >>> [round(float(momentum), 4) for momentum in history.history["momentum"]]

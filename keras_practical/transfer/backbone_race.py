@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["BackboneRace", "RaceResult", "compare_backbones"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RaceResult:
     """One backbone's showing.
 
@@ -41,7 +41,15 @@ class RaceResult:
 
     Example:
 
-    >>> RaceResult("tiny", 0.9, (0.8, 0.95), 1000.0, 500, 0.002, 8).name
+    >>> RaceResult(
+    ...     name="tiny",
+    ...     accuracy=0.9,
+    ...     accuracy_interval=(0.8, 0.95),
+    ...     images_per_second=1000.0,
+    ...     parameters=500,
+    ...     megabytes=0.002,
+    ...     features=8,
+    ... ).name
     'tiny'
     """
 
@@ -53,8 +61,14 @@ class RaceResult:
     megabytes: float
     features: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: accuracy {self.accuracy:.3f} ({self.accuracy_interval[0]:.3f}–"
+            f"{self.accuracy_interval[1]:.3f}), {self.images_per_second:.0f} images/s"
+        )
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class BackboneRace:
     """Backbones by accuracy, the best first; prints as a table.
 
@@ -64,7 +78,22 @@ class BackboneRace:
 
     Example:
 
-    >>> print(BackboneRace((RaceResult("tiny", 0.9, (0.8, 0.95), 1000.0, 500, 0.002, 8),), 50))
+    >>> print(
+    ...     BackboneRace(
+    ...         results=(
+    ...             RaceResult(
+    ...                 name="tiny",
+    ...                 accuracy=0.9,
+    ...                 accuracy_interval=(0.8, 0.95),
+    ...                 images_per_second=1000.0,
+    ...                 parameters=500,
+    ...                 megabytes=0.002,
+    ...                 features=8,
+    ...             ),
+    ...         ),
+    ...         n=50,
+    ...     )
+    ... )
     backbone  accuracy             images/s  parameters    MB  features
     tiny      0.900 (0.800–0.950)      1000         500   0.0         8
     """
@@ -174,15 +203,17 @@ def compare_backbones(
         n, parameters = len(embeddings), network.count_params()
         results.append(
             RaceResult(
-                network.name,
-                found.accuracy,
-                found.accuracy_interval,
-                embeddings.computed / seconds if embeddings.computed else float("nan"),
-                parameters,
-                4 * parameters / 1e6,
-                embeddings.features.shape[1],
+                name=network.name,
+                accuracy=found.accuracy,
+                accuracy_interval=found.accuracy_interval,
+                images_per_second=embeddings.computed / seconds
+                if embeddings.computed
+                else float("nan"),
+                parameters=parameters,
+                megabytes=4 * parameters / 1e6,
+                features=embeddings.features.shape[1],
             )
         )
     if not results:
         raise RuntimeError("\n".join(problems))
-    return BackboneRace(tuple(sorted(results, key=lambda r: -r.accuracy)), n)
+    return BackboneRace(results=tuple(sorted(results, key=lambda r: -r.accuracy)), n=n)

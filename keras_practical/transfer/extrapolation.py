@@ -23,7 +23,7 @@ _EXPONENTS = np.linspace(0.05, 1.5, 59)
 _DRAWS = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LearningCurve:
     """Accuracy by the number of training images, and what more would bring; prints as text.
 
@@ -37,8 +37,14 @@ class LearningCurve:
 
     Example:
 
-    >>> flat = LearningCurve(np.array([10.0, 20.0]), np.full((3, 2), 0.9), 40, 2,
-    ...     PowerLaw(0.0, 1.0, 0.1), (PowerLaw(0.0, 1.0, 0.1),))
+    >>> flat = LearningCurve(
+    ...     np.array([10.0, 20.0]),
+    ...     np.full((3, 2), 0.9),
+    ...     40,
+    ...     2,
+    ...     PowerLaw(0.0, 1.0, 0.1),
+    ...     (PowerLaw(0.0, 1.0, 0.1),),
+    ... )
     >>> round(flat.accuracy_at(1000)[0], 2)
     0.9
     """
@@ -195,7 +201,9 @@ def learning_curve(
             accuracies[repeat, point] = (said == held_out.labels).mean()
     laws = _resampled(sizes, accuracies, seed)
     law = fit_power_law(sizes, 1 - accuracies.mean(0))
-    return LearningCurve(sizes, accuracies, len(labels), classes, law, laws)
+    return LearningCurve(
+        sizes=sizes, accuracies=accuracies, n=len(labels), classes=classes, law=law, laws=laws
+    )
 
 
 def _share(count: int, fraction: float) -> int:

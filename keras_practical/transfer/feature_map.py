@@ -55,6 +55,9 @@ class EmbeddingMap:
     method: str
     explained: float | None = None
 
+    def __str__(self) -> str:
+        return f"{len(self.names):,} images of {len(self.class_names)} classes on a plane"
+
     def nearest(self, place: int, n: int) -> tuple[int, ...]:
         """Return the places of the `n` images next to the one at `place`, nearest first."""
         check_count("n", n)

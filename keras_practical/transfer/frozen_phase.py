@@ -126,8 +126,9 @@ def head_training(
 
     Example:
 
-    >>> head_training(None, None, validation_data=None, callbacks=[], views=0, cache_dir=None,
-    ...     verbose=False)
+    >>> head_training(
+    ...     None, None, validation_data=None, callbacks=[], views=0, cache_dir=None, verbose=False
+    ... )
     'views=0'
     """
     if views == 0:

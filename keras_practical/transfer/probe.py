@@ -27,7 +27,7 @@ _STRENGTHS = (1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
 # The logit of a class without examples.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Probe:
     """A logistic regression on features, as plain numbers.
 
@@ -38,7 +38,7 @@ class Probe:
 
     Example:
 
-    >>> probe = Probe(np.eye(2), np.zeros(2), 1.0)
+    >>> probe = Probe(kernel=np.eye(2), bias=np.zeros(2), strength=1.0)
     >>> probe.predict_proba(np.log([[3.0, 1.0]])).round(2).tolist()
     [[0.75, 0.25]]
     """
@@ -46,6 +46,9 @@ class Probe:
     kernel: np.ndarray
     bias: np.ndarray
     strength: float
+
+    def __str__(self) -> str:
+        return f"logistic regression of {self.kernel.shape[0]:,} features, C = {self.strength:g}"
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         """Return probabilities of shape `(n, classes)`, as scikit-learn's classifiers do."""
@@ -107,7 +110,7 @@ def fit_probe(
         folds = int(min(folds, counts[counts > 0].min()))
         strength = _best_strength(embeddings, folds, seed) if folds > 1 else 1e-2
     kernel, bias = linear_head(*embeddings.all_views(), classes, strength=strength, scale=True)
-    return Probe(kernel, bias, strength)
+    return Probe(kernel=kernel, bias=bias, strength=strength)
 
 
 def linear_probe(

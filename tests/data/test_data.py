@@ -333,3 +333,9 @@ def test_part_of_a_training_source_is_shuffled_by_itself():
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(np.sort(first), np.sort(second))
     assert not hasattr(data.train.map(lambda *pair: pair), "source")
+
+
+def test_data_and_index_print_in_one_line():
+    digits = load_images("digits", verbose=False)
+    assert str(digits) == "1,438 training and 359 validation images, 10 classes, 8 x 8 pixels"
+    assert str(digits.index.records[3]) == "images[3] (train, class 3)"

@@ -186,7 +186,12 @@ def test_interpret_gives_no_file_names_when_images_were_left_out_or_relabelled()
 def test_transformed_parts_are_refused_where_the_images_themselves_are_needed():
     data = photos()
     changed = ImageData(
-        data.train.map(scaled), data.validation, None, NAMES, data.index, data.image_size
+        train=data.train.map(scaled),
+        validation=data.validation,
+        test=None,
+        class_names=NAMES,
+        index=data.index,
+        image_size=data.image_size,
     )
     with pytest.raises(ValueError, match="`train` must be as `load_images` returned it"):
         changed.with_index(data.index)

@@ -432,7 +432,10 @@ def test_picture_in_memory_file_and_turned_file_give_the_same(trained, tmp_path)
 def detections(boxes, scores, labels=None, class_names=("a",)):
     labels = np.zeros(len(boxes), int) if labels is None else np.array(labels)
     return Detections(
-        np.array(boxes, "float32").reshape(-1, 4), np.array(scores), labels, class_names
+        boxes=np.array(boxes, "float32").reshape(-1, 4),
+        scores=np.array(scores),
+        labels=labels,
+        class_names=class_names,
     )
 
 

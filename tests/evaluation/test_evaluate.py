@@ -167,3 +167,13 @@ def test_predict_with_labels_gives_the_model_batches_of_one_size():
 
     predict_with_labels(Spy(), (PROBABILITIES, LABELS), batch_size=3)
     assert sizes == [3, 3]
+
+
+def test_evaluation_draws_its_confusion_matrix():
+    probabilities = np.array([[0.8, 0.2], [0.6, 0.4], [0.3, 0.7]])
+    found = kp.evaluate_predictions(probabilities, np.array([0, 1, 1]), class_names=["a", "b"])
+    ax = found.plot()
+    assert [text.get_text() for text in ax.texts] == ["1", "1", "1"]
+    several = kp.evaluate_predictions(probabilities, np.eye(2)[[0, 1, 1]], multi_label=True)
+    with pytest.raises(ValueError, match=r"one label for each example.*\(3, 2\)"):
+        several.plot()

@@ -358,3 +358,8 @@ def test_shapes_that_do_not_fit_are_named(call):
 def test_bad_arguments_are_named(call, match):
     with pytest.raises(ValueError, match=match):
         call(chances([0.9, 0.8]), np.array([0, 1]))
+
+
+def test_calibration_draws_itself():
+    found = calibration.measure_calibration(np.array([[0.7, 0.3]] * 20), np.zeros(20, int))
+    assert found.plot().get_xlabel() == "confidence"

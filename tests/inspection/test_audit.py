@@ -512,8 +512,14 @@ def test_contact_sheets_show_the_pictures(pets):
 
 def test_what_concerns_no_single_picture_has_no_sheet():
     index = ImageIndex((ImageRecord("a", 0),), ("x", "y"))
-    finding = Finding("imbalance", "note", "9 to 1", "More.", (Case((), "9 to 1"),))
-    findings = AuditFindings((finding,), index, images=lambda name: None)
+    finding = Finding(
+        kind="imbalance",
+        severity="note",
+        evidence="9 to 1",
+        advice="More.",
+        cases=(Case(names=(), evidence="9 to 1"),),
+    )
+    findings = AuditFindings(findings=(finding,), index=index, images=lambda name: None)
     with pytest.raises(ValueError, match="'imbalance' concerns no single images: 9 to 1"):
         findings.plot("imbalance")
     assert findings.review_items() == ()

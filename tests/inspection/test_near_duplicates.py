@@ -129,7 +129,7 @@ def test_many_copies_of_one_picture_hang_together(photos):
 def test_pairs_are_found_across_blocks(photos, monkeypatch):
     pictures = np.stack([thumbnail(image) for image in (*photos, photos[0])])
     expected = near_duplicates(pictures)
-    assert expected == (SimilarPair(0, 40, 1.0, mirrored=False),)
+    assert expected == (SimilarPair(first=0, second=40, similarity=1.0, mirrored=False),)
     monkeypatch.setattr(module, "_BLOCK", 7)
     assert near_duplicates(pictures) == expected
 

@@ -60,7 +60,12 @@ def test_sizes_are_nested_and_stratified():
 def test_words_and_plot():
     law = PowerLaw(1.0, 0.5, 0.0)
     curve = kp.LearningCurve(
-        np.array([25.0, 100.0]), np.array([[0.7, 0.9], [0.9, 0.9]]), 300, 2, law, (law,)
+        sizes=np.array([25.0, 100.0]),
+        accuracies=np.array([[0.7, 0.9], [0.9, 0.9]]),
+        n=300,
+        classes=2,
+        law=law,
+        laws=(law,),
     )
     expected = 100 * (0.1 - 200**-0.5)
     assert curve.gain(2.0)[0] == pytest.approx(expected / 100)

@@ -13,7 +13,7 @@ from keras_practical.utils.checks import check_between, check_count
 __all__ = ["CharacterData", "character_datasets"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CharacterData:
     """A text's training part and held-out end; prints as one line.
 
@@ -41,6 +41,9 @@ class CharacterData:
     batch_size: int
     train_text: str = field(repr=False)
     validation_text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return str(self.vocabulary)
 
     def __repr__(self) -> str:
         unknown = sum(c not in self.vocabulary.characters for c in self.validation_text)

@@ -22,7 +22,7 @@ _STRETCHES = 30
 _WINDOWS_AT_ONCE = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CharacterEvaluation:
     """How well a model predicts a text; prints as one line.
 
