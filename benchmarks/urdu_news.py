@@ -10,11 +10,11 @@ any classifier has seen, and labels drawn from the other 600.
     python benchmarks/urdu_news.py --cross-validate   # what the settings were chosen by
     python benchmarks/urdu_news.py --test FILE.tsv    # the table on another file
 
-TF-IDF: counted words and logistic regression. Not pretrained: the network on the labels alone. Only
+TF-IDF: with logistic regression. Not pretrained: the network on the labels alone. Only
 counted: its vectors from counting what occurs together, a head on them. Pretrained: a language
-model besides, and a head. Fine-tuned: that, and the encoder thawed group by group; its head's
+model besides, and a head. Fine-tuned: that, and the encoder unfrozen group by group; its head's
 penalty was chosen by five folds of the training articles, which the language model had read. There
-thawing gained nothing beyond chance (94.9 %, the head alone 95.0 %).
+unfreezing gained nothing beyond chance (94.9 %, the head alone 95.0 %).
 
 Measured on 2 CPU cores, per cent of 665 validation articles; 27 minutes in all (41 of processor
 time):
@@ -55,7 +55,9 @@ parser.add_argument("--pretraining-epochs", type=int, default=2)
 parser.add_argument("--fine-tuning-epochs", type=int, default=4)
 parser.add_argument("--max-learning-rate", type=float, default=3e-3)
 parser.add_argument("--group-divisor", type=float, default=2.6)
-parser.add_argument("--head-strength", type=float, default=1.0, help="where the encoder thaws")
+parser.add_argument(
+    "--head-strength", type=float, default=1.0, help="where the encoder is unfrozen"
+)
 parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
@@ -130,12 +132,12 @@ def predicted(
         from_scratch(model, train, seed)
     else:
         model = kp.text.classifier(encoders[method], train.class_names, seed=seed)
-        thaws = method == "fine-tuned"
+        unfreezes = method == "fine-tuned"
         kp.text.fine_tune(
             model,
             train,
-            epochs=options.fine_tuning_epochs if thaws else 0,
-            head_strength=options.head_strength if thaws else None,
+            epochs=options.fine_tuning_epochs if unfreezes else 0,
+            head_strength=options.head_strength if unfreezes else None,
             max_learning_rate=options.max_learning_rate,
             group_divisor=options.group_divisor,
             seed=seed,

@@ -3,14 +3,14 @@
 #
 # **Goal.** You have thousands of texts in your language and labels for a few dozen of them. We
 # teach a small network the language from the texts alone, then the task from the labels (ULMFiT,
-# Howard & Ruder 2018), beside the baseline that it has to beat: counted words. Which words made it
-# decide? Where is it surely wrong?
+# Howard & Ruder 2018), beside the baseline that it has to beat: TF-IDF + logistic regression. Which
+# words made it decide? Where is it surely wrong?
 #
 # | | |
 # |---|---|
 # | **Data** | documentation inside the Python libraries you have; your own: `--data` |
 # | **Time** | about 6 minutes on 2 CPU cores |
-# | **Result to expect** | 20 / 100 / 840 labels, 3 draws, 410 held-out texts: counted words |
+# | **Result to expect** | 20 / 100 / 840 labels, 3 draws, 410 held-out texts: TF-IDF |
 # | | 35.3 ± 3.5 / 81.8 ± 0.4 / 95.4 %, pretrained 61.7 ± 1.9 / 88.2 ± 0.7 / 92.8 ± 0.3 % |
 #
 # ```
@@ -205,8 +205,8 @@ print(kp.evaluate_predictions(chances, data.validation.labels, class_names=data.
 # %% [markdown]
 # ## How many labels is pretraining worth?
 #
-# Four ways, each on the same labels: counted words; the network from scratch, on the labels alone;
-# its vectors only counted; pretrained. Before you look at the plot, guess where the lines cross.
+# Four ways, each on the same labels: TF-IDF + logistic regression; the network from scratch, on the
+# labels alone; its vectors only counted; pretrained. Before you look at the plot, guess where the lines cross.
 
 
 # %%
@@ -237,7 +237,7 @@ def spread_of(values):
 
 
 METHODS = {
-    "counted words": lambda train, _: kp.text.baseline(train).predict_proba(data.validation.texts),
+    "TF-IDF": lambda train, _: kp.text.baseline(train).predict_proba(data.validation.texts),
     "from scratch": from_scratch,
     "vectors counted": lambda train, seed: with_head(counted, train, seed),
     "pretrained": lambda train, seed: with_head(model, train, seed),
@@ -271,15 +271,15 @@ ax.grid(alpha=0.3)
 show("1_labels")
 
 # %% [markdown]
-# ## With many labels, thaw the encoder
+# ## With many labels, unfreeze the encoder
 #
 # Where labels suffice, the encoder may learn as well: its later layers first, its earlier ones with
-# smaller steps, all under one cycle. Does it catch up with the counted words?
+# smaller steps, all under one cycle. Does it catch up with TF-IDF?
 
 # %%
-thawed = kp.text.classifier(model, data.class_names)
+unfrozen = kp.text.classifier(model, data.class_names)
 kp.text.fine_tune(
-    thawed,
+    unfrozen,
     data.train,
     epochs=1 if QUICK else 4,
     max_learning_rate=3e-3,
@@ -287,9 +287,9 @@ kp.text.fine_tune(
     verbose=2,
 )
 answers = {
-    "counted words": kp.text.baseline(data.train).predict_proba(data.validation.texts),
+    "TF-IDF": kp.text.baseline(data.train).predict_proba(data.validation.texts),
     "head alone": with_head(model, data.train, 0),
-    "encoder thawed": kp.text.predict_texts(thawed, data.validation.texts, verbose=False),
+    "encoder unfrozen": kp.text.predict_texts(unfrozen, data.validation.texts, verbose=False),
 }
 for name, found in answers.items():
     right = int((found.argmax(1) == data.validation.labels).sum())
@@ -308,7 +308,7 @@ for name, found in answers.items():
 place = int(np.argmax(chances.max(1)))
 text = " ".join(data.validation.texts[place].split()[:60])
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-for ax, judge, name in zip(axes, (words, classifier), ("counted words", "network"), strict=True):
+for ax, judge, name in zip(axes, (words, classifier), ("TF-IDF", "network"), strict=True):
     reasons = kp.text.explain_text(judge, text, class_names=data.class_names, verbose=False)
     print(f"{name}: {reasons}")
     reasons.plot(ax=ax)
@@ -342,13 +342,13 @@ print("the same answers from the file:", np.allclose(again, chances, atol=1e-5))
 #
 # - Text without labels is worth labels: most where there are few of them.
 # - Much of it needs no gradient: counting what occurs together gives the vectors their place.
-# - Counted words catch up as labels grow, and may win in the end, even against a thawed encoder:
-#   they know each rare word by name. Look at the last column, and take the simpler one if it wins.
+# - TF-IDF catches up as labels grow, and may win in the end, even against an unfrozen encoder:
+#   it knows each rare word by name. Look at the last column, and take the simpler one if it wins.
 # - One file holds vocabulary and network.
 #
 # **Try next:** `--data` with your own texts; other `epochs` and `max_learning_rate` where the
-# encoder thaws (chosen by folds of the training texts); a second, slower `pretrain` on the task's
-# own texts; and read the surest mistakes: some of them are wrong labels.
+# encoder is unfrozen (chosen by folds of the training texts); a second, slower `pretrain` on the
+# task's own texts; and read the surest mistakes: some of them are wrong labels.
 
 # %%
 assert np.allclose(again, chances, atol=1e-5), "a saved model should answer as before"

@@ -26,7 +26,7 @@ __all__ = ["ImageFinder", "PixelSource", "dataset_of"]
 
 @dataclass(frozen=True)
 class PixelSource:
-    """What stands behind a data set of `load_images`, to reach its images out of their turn.
+    """The images and labels behind a data set of `load_images`, to be read in any order.
 
     `origin_of(dataset).source` finds it, also after `.cache` and `.prefetch`.
 

@@ -243,7 +243,7 @@ def _by_coco(
         judge.evaluate()
         judge.accumulate()
     # Axes: overlap, recall, class, area (all), most boxes an image (100).
-    # It adds a hair to what it divides by: rounding makes a whole of 1 - 2e-16.
+    # pycocotools adds 2.2e-16 to the divisor, so a precision of 1 comes out as 1 - 2e-16.
     precisions = judge.eval["precision"][:, :, :, 0, -1].round(12)
     return np.where(precisions < 0, np.nan, precisions), _outcomes(judge, threshold)
 

@@ -374,7 +374,8 @@ def _tested(
     """Return which numbers of answers pass an exact test, up to the first failure that counts."""
     from scipy.stats import beta
 
-    # The exact lower bound; with fewer answers than this even a clean sheet can't pass.
+    # The exact (Clopper-Pearson) lower bound. With fewer than `least` answers the bound stays
+    # below `precision` even if all of them are right.
     low = beta.ppf(1 - confidence, hits, answered - hits + 1)
     least = np.log(1 - confidence) / np.log(precision) if precision < 1 else np.inf
     failed = ends & (answered >= least) & ~(low >= precision)

@@ -85,10 +85,10 @@ def sensitivity_at_specificity(
     """Say how many of the positive examples are found at a fixed rate of false alarms.
 
     Use it for tests and alarms, where a miss and a false alarm cost differently. A threshold that
-    was chosen on the very examples by which it is judged keeps its specificity there by force, but
-    not on new ones: give the data to choose it on (such as cross-validated predictions of the
-    training data) as `chosen_on`. Without, the interval allows for the choice. In plain Keras,
-    `keras.metrics.SensitivityAtSpecificity` gives the number alone.
+    was chosen on the very examples by which it is judged has the wanted specificity on them by
+    construction, but not on new ones: give the data to choose it on (such as cross-validated
+    predictions of the training data) as `chosen_on`. Without, the interval allows for the choice.
+    In plain Keras, `keras.metrics.SensitivityAtSpecificity` gives the number alone.
 
     Args:
         probabilities: Shape `(n, classes)`, such as `Evaluation.probabilities`, or `(n,)` for the

@@ -39,7 +39,8 @@ KINDS = {
     "extreme aspect": "note",
     "imbalance": "note",
 }
-# What nobody can want twice, or at all. The rest is for a person to look at first.
+# `drop` leaves out copies and unreadable files by default; other findings need a person's
+# decision first.
 DROPPED_BY_DEFAULT = ("leakage", "two labels", "unreadable", "exact duplicate", "near duplicate")
 _COLUMNS = ("given", "split", "kind", "severity", "case", "drop", "evidence", "advice")
 _CONTACT_PIXELS = 160

@@ -1,4 +1,4 @@
-"""Which part of a network trains: layer groups, frozen and thawed."""
+"""Which part of a network trains: layer groups, frozen and unfrozen."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def layer_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
 
 
 def freeze_to(model: keras.Model, group: int, *, train_batch_norm: bool = False) -> None:
-    """Freeze the layer groups before `group`, and thaw `group` and all after it.
+    """Freeze the layer groups before `group`, and unfreeze `group` and all after it.
 
     Use it to train the head alone first (`freeze_to(model, -1)`), then more. Afterwards call
     `model.compile(...)`: an optimizer belongs to the parameters it was built for, and without a
@@ -118,7 +118,7 @@ def freeze_to(model: keras.Model, group: int, *, train_batch_norm: bool = False)
         model: As in `groups`.
         group: Number of the first group that trains, 0 for all. Negative numbers count from the
             head, which is -1.
-        train_batch_norm: Whether thawed `BatchNormalization` layers of the backbone train and
+        train_batch_norm: Whether unfrozen `BatchNormalization` layers of the backbone train and
             follow the batches' statistics. By default they stay in inference mode: the small
             batches and few images of transfer learning would spoil what they hold.
 
@@ -157,7 +157,7 @@ def freeze_to(model: keras.Model, group: int, *, train_batch_norm: bool = False)
 
 
 def unfreeze(model: keras.Model, *, train_batch_norm: bool = False) -> None:
-    """Thaw every layer group: `freeze_to(model, 0)`.
+    """Unfreeze every layer group: `freeze_to(model, 0)`.
 
     Args:
         model: As in `groups`.
@@ -177,7 +177,7 @@ def unfreeze(model: keras.Model, *, train_batch_norm: bool = False) -> None:
 def summary(model: keras.Model) -> TransferSummary:
     """Say what trains: the parameters of each layer group, and what `BatchNormalization` does.
 
-    Use it after freezing or thawing; `model.summary()` lists layers but not groups.
+    Use it after freezing or unfreezing; `model.summary()` lists layers but not groups.
 
     Args:
         model: As in `groups`.
@@ -234,7 +234,7 @@ def _count(weights: Iterable[keras.Variable]) -> int:
 def groups_of_backbone(model: keras.Model) -> list[list[keras.layers.Layer]]:
     """Split a backbone's layers into groups from the input (general) to the output (specific).
 
-    Use it to give earlier layers lower learning rates or to thaw a network step by step.
+    Use it to give earlier layers lower learning rates or to unfreeze a network step by step.
     Networks of `keras.applications` are cut where `BACKBONES` says, any other model into thirds
     of its layers that have weights.
 

@@ -1,4 +1,4 @@
-"""The baseline that a text network has to beat: counted words and logistic regression."""
+"""The baseline that a text network has to beat: TF-IDF + logistic regression."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WORD = r"(?u)[^\s!-/:-@\[-`{-~\u060c\u061b\u061f\u06d4\u0964\u2010-\u2027\u3000
 
 @dataclass(frozen=True, kw_only=True)
 class TextBaseline:
-    """Counted words and a logistic regression, fitted; prints as a line.
+    """TF-IDF and a logistic regression, fitted; prints as a line.
 
     Attributes:
         class_names: One name a class.
@@ -64,7 +64,7 @@ class TextBaseline:
 
 
 def baseline(train: LabelledTexts, *, strength: float = 10.0) -> TextBaseline:
-    """Fit counted words and a logistic regression: the number to print beside every network's.
+    """Fit TF-IDF + logistic regression: the number to print beside every network's.
 
     Use it first, always. It takes a second, knows each word's weight by name, and on long texts
     with many labels it is hard to beat. scikit-learn's `TfidfVectorizer` and `LogisticRegression`

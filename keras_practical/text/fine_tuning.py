@@ -20,7 +20,7 @@ from keras_practical.utils.regression import best_strength, linear_head
 
 __all__ = ["fine_tune"]
 
-# The encoder's layers from the last to the first, as they thaw.
+# The encoder's layers in the order in which they are unfrozen: from the last to the first.
 _GROUPS = (("states", "memory"), ("content", "gate"), ("vectors",))
 # Of the penalty's inverse, for parts of length 1.
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -45,10 +45,10 @@ def fine_tune(
 
     The head is a logistic regression on what the frozen encoder makes of each text, which is
     computed once: it takes seconds, and needs neither a learning rate nor epochs. Then the encoder
-    thaws from the last layers to the first, one group an epoch, earlier groups with smaller steps,
-    all under one cycle. With a few dozen labels the head alone is often as good (`epochs=0`). In
-    plain Keras these are a round of `predict`, and one of setting `trainable` and compiling for
-    each group.
+    is unfrozen from the last layers to the first, one group an epoch, earlier groups with smaller
+    steps, all under one cycle. With a few dozen labels the head alone is often as good
+    (`epochs=0`). In plain Keras these are a round of `predict`, and one of setting `trainable` and
+    compiling for each group.
 
     Args:
         model: As `classifier` makes it. It is trained in place.
@@ -129,16 +129,16 @@ def fine_tune(
     groups = [[v for n in names for v in encoder.get_layer(n).variables] for names in _GROUPS]
     rates = [group_divisor ** -(place + 1) for place in range(len(_GROUPS))]
     batches = ShuffledBatches(inputs, train.labels, batch_size, EpochOrder(len(train), seed))
-    for first, last, thawed in _phases(epochs):
-        _thaw(encoder, thawed)
+    for first, last, count in _phases(epochs):
+        _unfreeze(encoder, count)
         if verbose:
             which = f"epoch {last}" if last == first + 1 else f"epochs {first + 1} to {last}"
             print(
-                f"fine_tune: {which} of {epochs}: the head and {thawed} of {len(_GROUPS)} groups "
+                f"fine_tune: {which} of {epochs}: the head and {count} of {len(_GROUPS)} groups "
                 f"of the encoder train, at most at {max_learning_rate:g} and "
-                f"{', '.join(f'{max_learning_rate * rate:.1g}' for rate in rates[:thawed])}"
+                f"{', '.join(f'{max_learning_rate * rate:.1g}' for rate in rates[:count])}"
             )
-        # A fresh optimizer for what has thawed, at the cycle's place where the last one stopped.
+        # A fresh optimizer for what is unfrozen, at the cycle's place where the last one stopped.
         optimizer = keras.optimizers.Adam(max_learning_rate, clipnorm=1.0)
         scale_learning_rates(optimizer, groups, rates)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -164,7 +164,7 @@ def fine_tune(
 
 
 def _phases(epochs: int) -> list[tuple[int, int, int]]:
-    """Return first epoch, end and number of thawed groups: one more each epoch, then all on."""
+    """Return first epoch, end and number of unfrozen groups: one more each epoch, then all on."""
     gradual = [(e, e + 1, e + 1) for e in range(min(epochs, len(_GROUPS) - 1))]
     rest = (len(gradual), epochs, len(_GROUPS))
     return [*gradual, rest] if epochs > len(gradual) else gradual
@@ -186,12 +186,12 @@ def _inputs(model: keras.Model, texts: LabelledTexts, length: int) -> np.ndarray
     return numbers[:, : max(2, int((numbers != 0).any(0).sum()))]
 
 
-def _thaw(encoder: keras.Model, count: int) -> None:
+def _unfreeze(encoder: keras.Model, count: int) -> None:
     """Let the last `count` groups train; weights of pieces stay as they were counted."""
     encoder.trainable = True
-    thawed = {name for names in _GROUPS[:count] for name in names}
+    unfrozen = {name for names in _GROUPS[:count] for name in names}
     for layer in encoder.layers:
-        layer.trainable = layer.name in thawed
+        layer.trainable = layer.name in unfrozen
 
 
 def _fit_head(

@@ -44,8 +44,9 @@ class RunningMean(keras.layers.Layer):
 class PieceWeights(keras.layers.Embedding):
     """A weight for each piece of a text, fixed; none for padding.
 
-    Use it with `inverse_document_frequency`, so that a mean over a text hears what is telling in it
-    rather than its grammar. In plain Keras it is an `Embedding` of length 1 with 0 for padding.
+    Use it with `inverse_document_frequency`, so that a mean over a text weights rare, informative
+    pieces more than frequent ones. In plain Keras it is an `Embedding` of length 1 with 0 for
+    padding.
 
     Args:
         input_dim: Number of pieces, >= 1.

@@ -139,7 +139,8 @@ def evaluate_segments(segments: Sequence[Segment], total_steps: int) -> np.ndarr
     begin = 0.0
     for segment in segments:
         end = begin + segment.length
-        # A rounding error in the lengths must not hand a boundary's step to the wrong side.
+        # Rounding errors in the sum of the lengths, about 1e-16, must not move the step on a
+        # boundary into the segment before it.
         here = (progress >= begin - 1e-9) & (progress < end - 1e-9)
         if segment.length:
             fraction = np.clip((progress[here] - begin) / segment.length, 0.0, 1.0)

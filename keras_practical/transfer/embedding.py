@@ -166,7 +166,7 @@ def _features(
     network: FeatureNetwork, change: _Augmentation, images: np.ndarray, piece: int
 ) -> np.ndarray:
     """Return a view's features, NaN for images that couldn't be read."""
-    # Told by the images: a rectifier makes something out of nothing.
+    # Recognised by the NaN in the images: a ReLU would turn NaN into finite features.
     unreadable = np.isnan(images[:, 0, 0, 0])
     whole = np.nan_to_num(images) if unreadable.any() else images
     found = network(change(whole, piece))

@@ -54,7 +54,7 @@ def fine_tune(
     Ctrl-C leaves a usable model, with the weights so far and its optimizer's own learning rate.
 
     Args:
-        model: A compiled classifier. It is trained in place and stays thawed.
+        model: A compiled classifier. It is trained in place and stays unfrozen.
         train: Training data: a batched `tf.data.Dataset` of images and integer labels, a
             `keras.utils.PyDataset`, or an `(images, labels)` tuple of arrays. It must know its
             length.

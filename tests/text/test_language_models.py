@@ -215,7 +215,7 @@ def test_evaluation_is_the_mean_over_all_pieces(language, vocabulary):
 
 
 @pytest.mark.any_backend
-def test_classifier_learns_as_its_encoder_thaws_from_the_last_layers_on(language):
+def test_classifier_learns_as_its_encoder_is_unfrozen_from_the_last_layers_on(language):
     data = labelled(12)
     before = language.get_weights()
     model = kp.text.classifier(language, data.class_names, seed=0)
