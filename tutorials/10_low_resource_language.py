@@ -206,7 +206,8 @@ print(kp.evaluate_predictions(chances, data.validation.labels, class_names=data.
 # ## How many labels is pretraining worth?
 #
 # Four ways, each on the same labels: TF-IDF + logistic regression; the network from scratch, on the
-# labels alone; its vectors only counted; pretrained. Before you look at the plot, guess where the lines cross.
+# labels alone; its vectors only counted; pretrained. Before you look at the plot, guess where the
+# lines cross.
 
 
 # %%
