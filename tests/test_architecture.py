@@ -190,7 +190,6 @@ INTERNAL = {
     "text.characters.vocabulary": {"check_text"},
     "models.backbones": {"OpenedBackbone", "open_backbone"},
     "cli.commands": {"train", "evaluate"},
-    "training.curves": {"check_segments"},
     "data.loading": {"listing_of_any"},
     "data.named_sets": {"open_tfds"},
     "data.pieces": {"array_hash"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -37,7 +37,7 @@ def pieces_of(
 
     Returns:
         A reader with `shape` (of one image), `count` (`None` if unknown), `content` (a hash),
-        `class_names` (`None` if unknown), `pieces` and `record`.
+        `class_names` (`None` if unknown), `pieces` and `records`.
 
     Raises:
         ValueError: The data are of no such kind, there are no images, or they aren't of one
@@ -82,7 +82,7 @@ class ArrayPieces:
 
     Example:
 
-    >>> ArrayPieces(np.zeros((2, 8, 8, 3)), [0, 1]).record(1, 1).name
+    >>> ArrayPieces(np.zeros((2, 8, 8, 3)), [0, 1]).records([0, 1])[1].name
     'images[1]'
     """
 
@@ -110,9 +110,9 @@ class ArrayPieces:
             rows = slice(start, start + self._size)
             yield number, self._images[rows] if wanted(number) else _NONE, self._labels[rows]
 
-    def record(self, place: int, label: int) -> ImageRecord:
-        """Return what is known of an image."""
-        return ImageRecord(f"images[{place}]", label)
+    def records(self, labels: Sequence[int]) -> tuple[ImageRecord, ...]:
+        """Return what is known of each image, whose labels are given."""
+        return tuple(ImageRecord(f"images[{n}]", label) for n, label in enumerate(labels))
 
 
 class SourcePieces:
@@ -161,9 +161,9 @@ class SourcePieces:
                 images = _NONE if reading is None else reading.result()
                 yield number, images, source.labels[start : start + self._size]
 
-    def record(self, place: int, label: int) -> ImageRecord:
-        """Return what is known of an image."""
-        return self.source.records[place]
+    def records(self, labels: Sequence[int]) -> tuple[ImageRecord, ...]:
+        """Return as `ArrayPieces.records` does."""
+        return self.source.records
 
     def _read(self, readers: ThreadPoolExecutor, rows: np.ndarray) -> np.ndarray:
         store = self.source.store
@@ -199,7 +199,6 @@ class StreamPieces:
         origin = origin_of(data)
         self.class_names: tuple[str, ...] | None = origin.class_names
         self._records = origin.records or ()
-        self._seen = 0
         first = next(iter(batches_of(data, PIECE)[0]), None)
         if first is None or np.ndim(first[0]) != 4:
             raise ValueError(
@@ -232,25 +231,23 @@ class StreamPieces:
                 )
             yield number, images if wanted(number) else images[:0], labels
 
-    def record(self, place: int, label: int) -> ImageRecord:
-        """Return what is known of an image."""
-        # By what was loaded, if what was read still is as many images with the same labels.
-        if len(self._records) == self._seen and self._records[place].label == label:
-            return self._records[place]
-        return ImageRecord(f"image {place}", label)
+    def records(self, labels: Sequence[int]) -> tuple[ImageRecord, ...]:
+        """Return as `ArrayPieces.records` does, by what is known of where the data come from."""
+        # Only if what was read still is as many images with the same labels.
+        if [record.label for record in self._records] == list(labels):
+            return self._records
+        return tuple(ImageRecord(f"image {n}", label) for n, label in enumerate(labels))
 
     def _regrouped(self) -> Iterator[Piece]:
-        number, seen = 0, 0
+        number = 0
         images: list[np.ndarray] = []
         labels: list[np.ndarray] = []
         for batch, batch_labels in batches_of(self._data, PIECE)[0]:
-            seen += len(batch_labels)
             images += list(batch)
             labels += list(batch_labels)
             while len(labels) >= self._size:
                 yield number, np.stack(images[: self._size]), np.stack(labels[: self._size])
                 number, images, labels = number + 1, images[self._size :], labels[self._size :]
-        self._seen = seen
         if labels:
             yield number, np.stack(images), np.stack(labels)
 

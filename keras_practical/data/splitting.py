@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from keras_practical.data.sources import Listing, composed
 
 __all__ = ["decide_splits", "divided", "groups_of"]
 
+Key = TypeVar("Key")
 Groups = Callable[[ImageRecord], Any] | Mapping[str, Any] | str
 
 
@@ -147,7 +148,7 @@ def decide_splits(
                 f"Class {class_name!r} has one image, which can't serve for both training and "
                 "validation. Add images, or pass validation_fraction=0."
             )
-        places.sort(key=lambda place: _rank(listing.names[place], seed))
+        places = _shuffled(places, [listing.names[place] for place in places], seed)
         count = round(len(places) * fraction)
         for place in places[: min(max(count, 1), len(places) - 1)]:
             splits[place] = "validation"
@@ -168,7 +169,7 @@ def _hold_out_groups(
     for place in places:
         of_group = counts.setdefault(groups[place], np.zeros(classes))
         of_group[listing.labels[place]] += 1
-    order = sorted(counts, key=lambda group: _rank(group, seed))
+    order = _shuffled(list(counts), list(counts), seed)
     table = np.array([counts[group] for group in order])
     for label, with_class in enumerate((table > 0).sum(0)):
         if with_class == 1 and strict:
@@ -225,5 +226,8 @@ def _warn_of_leaks(listing: Listing, groups: Sequence[str]) -> None:
         )
 
 
-def _rank(name: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{composed(name)}".encode()).digest()
+def _shuffled(keys: Sequence[Key], names: Sequence[str], seed: int) -> list[Key]:
+    """Return `keys` in an order that depends on their names and the seed only."""
+    ranks = [hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in map(composed, names)]
+    order = sorted(range(len(keys)), key=ranks.__getitem__)
+    return [keys[number] for number in order]

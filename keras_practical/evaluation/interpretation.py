@@ -409,7 +409,7 @@ def interpret(
             f"class names: {', '.join(names[:10])}"
         )
     plain = labels.argmax(1) if multi_label else labels
-    records = [reading.pieces.record(place, int(label)) for place, label in enumerate(plain)]
+    records = reading.pieces.records(plain.tolist())
     usable = np.flatnonzero(reading.readable)
     if len(usable) < len(records):
         lost = [records[place].name for place in np.flatnonzero(~reading.readable)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keras_practical.utils.faces import lazy_face
 
 if TYPE_CHECKING:
+    from keras_practical.training.curves import Segment
     from keras_practical.training.finder import LRFinderResult, find_lr
     from keras_practical.training.layer_rates import layerwise, scale_learning_rates
     from keras_practical.training.one_cycle import OneCycle
@@ -29,6 +30,7 @@ __all__ = [
     "LRFinderResult",
     "OneCycle",
     "OneCycleSchedule",
+    "Segment",
     "SegmentSchedule",
     "SetEpoch",
     "ThreePhaseSchedule",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "training.curves": ("Segment",),
     "training.finder": ("LRFinderResult", "find_lr"),
     "training.layer_rates": ("layerwise", "scale_learning_rates"),
     "training.one_cycle": ("OneCycle",),

@@ -14,16 +14,6 @@ import numpy as np
 
 from keras_practical.utils.checks import check_between, check_choice, check_count, check_positive
 
-__all__ = [
-    "Segment",
-    "anneal",
-    "cosine_restarts",
-    "evaluate_segments",
-    "flat_cosine",
-    "one_cycle",
-    "three_phase",
-]
-
 SHAPES = ("linear", "cosine", "exponential", "polynomial")
 
 
@@ -172,33 +162,14 @@ def one_cycle(
     final_divisor: float = 1e5,
     warmup_fraction: float = 0.25,
 ) -> list[Segment]:
-    """Return the one-cycle schedule: up along half a cosine, then down to almost nothing.
+    """Return the segments of `OneCycleSchedule`: up along half a cosine, then down.
 
-    Use it to look at a cycle before training, or to check one. For the momentum, which mirrors the
-    rate, give the middle value as `max_learning_rate` and divisors < 1: fastai's 0.95, 0.85, 0.95
-    is `one_cycle(0.85, start_divisor=0.85 / 0.95, final_divisor=0.85 / 0.95)`. Plain Keras has no
-    such curve: its `CosineDecay(warmup_target=...)` warms up along a line.
-
-    Args:
-        max_learning_rate: The peak, > 0.
-        start_divisor: The peak over the first rate, > 0. fastai's `div`.
-        final_divisor: The peak over the rate that the fall ends at, > 0. fastai's `div_final`.
-        warmup_fraction: Part of the steps spent rising, in [0, 1]. fastai's `pct_start`.
-
-    Returns:
-        Two `Segment`s, for `evaluate_segments`.
-
-    Raises:
-        ValueError: An argument is outside its range.
-
-    Example:
+    For the momentum, which mirrors the rate, give the middle value as `max_learning_rate` and
+    divisors < 1: fastai's 0.95, 0.85, 0.95 is
+    `one_cycle(0.85, start_divisor=0.85 / 0.95, final_divisor=0.85 / 0.95)`.
 
     >>> evaluate_segments(one_cycle(1.0), total_steps=8).round(4).tolist()
     [0.04, 0.52, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
-
-    Reference:
-        Smith, *A disciplined approach to neural network hyper-parameters* (2018), arXiv
-        1803.09820; the cosine form and the defaults are those of fastai's `fit_one_cycle`.
     """
     check_positive("max_learning_rate", max_learning_rate)
     check_positive("start_divisor", start_divisor)
@@ -213,30 +184,10 @@ def one_cycle(
 def flat_cosine(
     learning_rate: float, *, flat_fraction: float = 0.75, final_divisor: float = 1e5
 ) -> list[Segment]:
-    """Return a constant rate that falls along half a cosine at the end.
+    """Return the segments of `FlatCosineSchedule`.
 
-    Use it where a cycle's high peak is too much, or when you may decide late to stop: the flat part
-    can go on as long as you like.
-
-    Args:
-        learning_rate: The constant rate, > 0.
-        flat_fraction: Part of the steps before the fall, in [0, 1].
-        final_divisor: The constant rate over the rate that the fall ends at, > 0.
-
-    Returns:
-        Two `Segment`s, for `evaluate_segments`.
-
-    Raises:
-        ValueError: An argument is outside its range.
-
-    Example:
-
-    >>> segments = flat_cosine(1.0, flat_fraction=0.5)
-    >>> evaluate_segments(segments, total_steps=4).round(4).tolist()
+    >>> evaluate_segments(flat_cosine(1.0, flat_fraction=0.5), total_steps=4).round(4).tolist()
     [1.0, 1.0, 1.0, 0.5]
-
-    Reference:
-        fastai's `fit_flat_cos`.
     """
     check_positive("learning_rate", learning_rate)
     check_between("flat_fraction", flat_fraction, 0.0, 1.0)
@@ -254,30 +205,10 @@ def cosine_restarts(
     cycle_multiplier: float = 2.0,
     final_divisor: float = 1e5,
 ) -> list[Segment]:
-    """Return cosine falls that start again at the peak, each longer than the one before.
-
-    Use it to get a usable model at the end of each fall. Keras's `CosineDecayRestarts` counts the
-    first cycle's steps instead of dividing a run.
-
-    Args:
-        max_learning_rate: The peak, > 0.
-        cycles: Number of falls, >= 1.
-        cycle_multiplier: Each fall's length over the one before, > 0.
-        final_divisor: The peak over the rate that each fall ends at, > 0.
-
-    Returns:
-        `cycles` `Segment`s, for `evaluate_segments`.
-
-    Raises:
-        ValueError: An argument is outside its range.
-
-    Example:
+    """Return the segments of `CosineRestartsSchedule`.
 
     >>> evaluate_segments(cosine_restarts(1.0, cycles=2), total_steps=6).round(4).tolist()
     [1.0, 0.5, 1.0, 0.8536, 0.5, 0.1465]
-
-    Reference:
-        Loshchilov & Hutter, *SGDR* (2017), arXiv 1608.03983.
     """
     check_positive("max_learning_rate", max_learning_rate)
     check_count("cycles", cycles)
@@ -297,28 +228,11 @@ def three_phase(
     final_divisor: float = 1e3,
     annihilation_fraction: float = 0.1,
 ) -> list[Segment]:
-    """Return Smith's own 1cycle: straight up, straight down, and an annihilation at the end.
-
-    Args:
-        max_learning_rate: The peak, > 0, halfway through the cycle.
-        start_divisor: The peak over the first rate, > 0. The cycle ends at that rate too.
-        final_divisor: The peak over the rate that the annihilation ends at, > 0.
-        annihilation_fraction: Part of the steps after the cycle, in [0, 1].
-
-    Returns:
-        Three `Segment`s, for `evaluate_segments`.
-
-    Raises:
-        ValueError: An argument is outside its range.
-
-    Example:
+    """Return the segments of `ThreePhaseSchedule`.
 
     >>> segments = three_phase(1.0, annihilation_fraction=0.2, final_divisor=100.0)
     >>> evaluate_segments(segments, total_steps=10).round(4).tolist()
     [0.1, 0.325, 0.55, 0.775, 1.0, 0.775, 0.55, 0.325, 0.1, 0.055]
-
-    Reference:
-        Smith & Topin, *Super-Convergence* (2018), arXiv 1708.07120.
     """
     check_positive("max_learning_rate", max_learning_rate)
     check_positive("start_divisor", start_divisor)

@@ -87,8 +87,7 @@ class OneCycle(keras.callbacks.Callback):
 
     Reference:
         Smith, *A disciplined approach to neural network hyper-parameters* (2018), arXiv
-        1803.09820, with fastai's defaults; `one_cycle` in `keras_practical.training.curves` has
-        the formula.
+        1803.09820, with fastai's defaults; `training.OneCycleSchedule` is the same curve.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class SegmentSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         total_steps: Number of optimizer steps in the run, >= 1.
-        segments: `Segment`s of `training.curves` whose lengths add up to 1, or dictionaries of
+        segments: `training.Segment`s whose lengths add up to 1, or dictionaries of
             their fields.
 
     Raises:
@@ -139,7 +139,9 @@ class OneCycleSchedule(_NamedSchedule):
     [0.04, 0.52, 1.0, 0.5, 0.0]
 
     Reference:
-        `keras_practical.training.curves.one_cycle`, which says where the formula comes from.
+        Smith, *A disciplined approach to neural network hyper-parameters* (2018), arXiv
+        1803.09820; the cosine form and the defaults are those of fastai's `fit_one_cycle`
+        (`div`, `div_final`, `pct_start`).
     """
 
     def __init__(
@@ -164,6 +166,9 @@ class OneCycleSchedule(_NamedSchedule):
 class FlatCosineSchedule(_NamedSchedule):
     """A constant learning rate that falls along half a cosine at the end.
 
+    Use it where a cycle's high peak is too much, or when you may decide late to stop: the flat part
+    can go on as long as you like.
+
     Args:
         total_steps: Number of optimizer steps in the run, >= 1.
         learning_rate: The constant rate, > 0.
@@ -180,7 +185,7 @@ class FlatCosineSchedule(_NamedSchedule):
     [1.0, 1.0, 1.0, 0.5]
 
     Reference:
-        `keras_practical.training.curves.flat_cosine`.
+        fastai's `fit_flat_cos`.
     """
 
     def __init__(
@@ -203,6 +208,9 @@ class FlatCosineSchedule(_NamedSchedule):
 class CosineRestartsSchedule(_NamedSchedule):
     """Cosine falls that start again at the peak (SGDR), dividing a run among them.
 
+    Use it to get a usable model at the end of each fall. Keras's `CosineDecayRestarts` counts the
+    first cycle's steps instead of dividing a run.
+
     Args:
         total_steps: Number of optimizer steps in the run, >= 1.
         max_learning_rate: The peak, > 0.
@@ -220,7 +228,7 @@ class CosineRestartsSchedule(_NamedSchedule):
     [1.0, 0.5, 1.0, 0.8536, 0.5, 0.1465]
 
     Reference:
-        `keras_practical.training.curves.cosine_restarts`.
+        Loshchilov & Hutter, *SGDR* (2017), arXiv 1608.03983.
     """
 
     def __init__(
@@ -248,7 +256,7 @@ class ThreePhaseSchedule(_NamedSchedule):
     Args:
         total_steps: Number of optimizer steps in the run, >= 1.
         max_learning_rate: The peak, > 0, halfway through the cycle.
-        start_divisor: The peak over the first rate, > 0.
+        start_divisor: The peak over the first rate, > 0. The cycle ends at that rate too.
         final_divisor: The peak over the final rate, > 0.
         annihilation_fraction: Part of the steps after the cycle, in [0, 1].
 
@@ -262,7 +270,7 @@ class ThreePhaseSchedule(_NamedSchedule):
     [0.1, 1.0, 0.1]
 
     Reference:
-        `keras_practical.training.curves.three_phase`.
+        Smith & Topin, *Super-Convergence* (2018), arXiv 1708.07120.
     """
 
     def __init__(

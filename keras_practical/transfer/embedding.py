@@ -132,7 +132,7 @@ def embed(
     found = Embeddings(
         features,
         labels,
-        tuple(reader.record(place, _class_of(label)) for place, label in enumerate(labels)),
+        reader.records(_classes_of(labels)),
         reader.class_names or _numbered(labels),
         augmented,
         computed,
@@ -234,8 +234,12 @@ def _plain_labels(labels: np.ndarray) -> np.ndarray:
     return labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
-def _class_of(label: Any) -> int:
-    return int(np.argmax(label)) if np.ndim(label) else int(label)
+def _classes_of(labels: np.ndarray) -> list[int]:
+    return (
+        (labels.reshape(len(labels), -1).argmax(1) if labels.ndim > 1 else labels)
+        .astype("int64")
+        .tolist()
+    )
 
 
 def _numbered(labels: np.ndarray) -> tuple[str, ...]:
