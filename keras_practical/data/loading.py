@@ -329,7 +329,13 @@ def listing_of_any(
     data_dir: str | Path | None,
 ) -> sources.Listing:
     """List the images of whatever `load_images` was given, refusing what means nothing for it."""
-    kind = _kind(source)
+    kind = sources.source_kind(source)
+    if kind == "unknown":
+        raise ValueError(
+            "`source` must be a folder, a CSV file, an (images, labels) tuple, a mapping from "
+            'split to such tuples, an ImageIndex, "digits", "cats_vs_dogs" or "tfds:NAME". '
+            f"Received: {type(source).__name__}"
+        )
     if kind != "csv" and group_column is not None:
         raise ValueError(
             "`groups` can name a column of a CSV file only; for other sources give a function or a "
@@ -355,24 +361,6 @@ def listing_of_any(
     if kind == "csv":
         return sources.from_csv(source, columns=columns, group=group_column)
     return sources.from_folder(source)
-
-
-def _kind(source: Any) -> str:
-    if isinstance(source, tuple | Mapping):
-        return "arrays"
-    if isinstance(source, ImageIndex):
-        return "index"
-    if not isinstance(source, str | Path):
-        raise ValueError(
-            "`source` must be a folder, a CSV file, an (images, labels) tuple, a mapping from "
-            'split to such tuples, an ImageIndex, "digits", "cats_vs_dogs" or "tfds:NAME". '
-            f"Received: {type(source).__name__}"
-        )
-    if source in ("digits", "cats_vs_dogs"):
-        return str(source)
-    if str(source).startswith("tfds:"):
-        return "tfds"
-    return "csv" if str(source).lower().endswith((".csv", ".tsv")) else "folder"
 
 
 def index_of(

@@ -18,7 +18,7 @@ import numpy as np
 from keras_practical.data.index import ImageIndex
 from keras_practical.data.tables import read_table
 
-__all__ = ["Listing", "from_arrays", "from_csv", "from_folder", "listing_of"]
+__all__ = ["Listing", "from_arrays", "from_csv", "from_folder", "listing_of", "source_kind"]
 
 # What splits are called in folders and columns, and what they are called here.
 SPLIT_NAMES = {
@@ -58,6 +58,35 @@ class Listing:
     class_names: tuple[str, ...]
     native_size: tuple[int, int] | None = None
     groups: Sequence[str] | None = None
+
+
+def source_kind(source: Any, *, tables: tuple[str, ...] = (".csv", ".tsv")) -> str:
+    """Return what kind of source the user of a loader gave.
+
+    Args:
+        source: Anything.
+        tables: Endings of file names that stand for tables.
+
+    Returns:
+        `"arrays"` (also a mapping of them), `"index"`, `"digits"`, `"cats_vs_dogs"`, `"tfds"`,
+        `"csv"`, `"folder"`, or `"unknown"`.
+
+    Example:
+
+    >>> source_kind("pets/"), source_kind("Pets.CSV"), source_kind("tfds:mnist"), source_kind(3)
+    ('folder', 'csv', 'tfds', 'unknown')
+    """
+    if isinstance(source, tuple | Mapping):
+        return "arrays"
+    if isinstance(source, ImageIndex):
+        return "index"
+    if not isinstance(source, str | Path):
+        return "unknown"
+    if source in ("digits", "cats_vs_dogs"):
+        return str(source)
+    if str(source).startswith("tfds:"):
+        return "tfds"
+    return "csv" if str(source).lower().endswith(tables) else "folder"
 
 
 def from_folder(folder: str | Path) -> Listing:

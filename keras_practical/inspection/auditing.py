@@ -15,7 +15,7 @@ from keras_practical.data.image_set import ImageFinder
 from keras_practical.data.index import ImageIndex
 from keras_practical.data.loading import ImageData, index_of, listing_of_any
 from keras_practical.data.reading import Header
-from keras_practical.data.sources import listing_of
+from keras_practical.data.sources import listing_of, source_kind
 from keras_practical.data.splitting import Groups, divided
 from keras_practical.inspection.copies import SimilarPair, near_duplicates
 from keras_practical.inspection.findings import KINDS, AuditFindings
@@ -138,7 +138,7 @@ def _index_of(
             "`source` must be a folder, a CSV file, an ImageIndex or what `load_images` returned. "
             f"Load other data first: audit(load_images(...)). Received: {type(source).__name__}"
         )
-    if source in ("digits", "cats_vs_dogs") or str(source).startswith("tfds:"):
+    if source_kind(source) in ("digits", "cats_vs_dogs", "tfds"):
         raise ValueError(f"Load named data first: audit(load_images({source!r}))")
     listing = listing_of_any(
         source,

@@ -192,7 +192,7 @@ def _list(
     source: str | Path, columns: Mapping[str, str] | None, group_column: str | None
 ) -> sources.Listing:
     """List the scans of a source."""
-    if str(source).lower().endswith((".csv", ".tsv")):
+    if sources.source_kind(source) == "csv":
         return sources.from_csv(source, columns=columns, group=group_column)
     for name, value in (("columns", columns), ("groups", group_column)):
         if value is not None:

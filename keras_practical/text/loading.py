@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_practical.data.sources import Listing
+from keras_practical.data.sources import Listing, source_kind
 from keras_practical.data.splitting import decide_splits
 from keras_practical.text.files import read_file, read_text_table
 from keras_practical.text.normalization import FORMS, normalize_text
@@ -260,16 +260,17 @@ def _list(
     data_dir: str | Path | None,
 ) -> list[TextRow]:
     """Choose the kind of source."""
-    if isinstance(source, tuple | Mapping):
+    kind = source_kind(source, tables=(".tsv", ".csv", ".tsv.gz", ".csv.gz"))
+    if kind == "arrays":
         return rows_of_arrays(source)
-    if not isinstance(source, str | Path):
+    if kind in ("unknown", "index"):
         raise ValueError(
             "`source` must be a table, a folder, a (texts, labels) tuple, a mapping from split to "
             f'such tuples or "tfds:NAME". Received: {type(source).__name__}'
         )
-    if str(source).startswith("tfds:"):
+    if kind == "tfds":
         return rows_of_tfds(str(source)[5:], download=download, data_dir=data_dir)
-    if str(source).lower().endswith((".tsv", ".csv", ".tsv.gz", ".csv.gz")):
+    if kind == "csv":
         rows = rows_of_table(source, columns=columns, encoding=encoding)
         given = {row.split for row in rows}
         open_training = "validation" not in given
