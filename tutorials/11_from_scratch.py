@@ -950,7 +950,7 @@ def load(name):
                 sys.exit(f"{name} must have the arrays x_train and y_train. Missing: {missing}")
             pictures, labels = file["x_train"][:PICTURES], file["y_train"][:PICTURES].ravel()
         if pictures.ndim != 3:
-            sys.exit(f"x_train must be grey pictures (n, height, width), not {pictures.shape}")
+            sys.exit(f"x_train must be grey images (n, height, width), not {pictures.shape}")
     return pictures.reshape(len(pictures), -1) / pictures.max(), labels, pictures.shape[1:]
 
 

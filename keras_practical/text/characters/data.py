@@ -42,9 +42,6 @@ class CharacterData:
     train_text: str = field(repr=False)
     validation_text: str = field(repr=False)
 
-    def __str__(self) -> str:
-        return str(self.vocabulary)
-
     def __repr__(self) -> str:
         unknown = sum(c not in self.vocabulary.characters for c in self.validation_text)
         held_out = f"the last {len(self.validation_text):,} held out" * bool(self.validation_text)
