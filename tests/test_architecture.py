@@ -297,11 +297,12 @@ MADE_BY_HAND = {
     "ImageIndex",
     "ImageRecord",
     "LabelledTexts",
+    "Segment",
     "Slice",
     "StyleLayers",
 }
 # Of a few plain values, whose generated `__repr__` is what one wants to read.
-SETTINGS = {"Backbone", "StyleLayers"}
+SETTINGS = {"Backbone", "Segment", "StyleLayers"}
 
 
 INTERNALS = PACKAGE / "utils" / "keras_internals"
