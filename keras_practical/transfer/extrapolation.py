@@ -38,12 +38,12 @@ class LearningCurve:
     Example:
 
     >>> flat = LearningCurve(
-    ...     np.array([10.0, 20.0]),
-    ...     np.full((3, 2), 0.9),
-    ...     40,
-    ...     2,
-    ...     PowerLaw(0.0, 1.0, 0.1),
-    ...     (PowerLaw(0.0, 1.0, 0.1),),
+    ...     sizes=np.array([10.0, 20.0]),
+    ...     accuracies=np.full((3, 2), 0.9),
+    ...     n=40,
+    ...     classes=2,
+    ...     law=PowerLaw(0.0, 1.0, 0.1),
+    ...     laws=(PowerLaw(0.0, 1.0, 0.1),),
     ... )
     >>> round(flat.accuracy_at(1000)[0], 2)
     0.9
