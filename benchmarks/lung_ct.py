@@ -148,7 +148,7 @@ def predicted(model: keras.Model, data: object) -> dict[str, np.ndarray]:
     """Return probabilities of single views, and of each picture and its mirror image."""
     plain, labels = kp.predict_with_labels(model, data, verbose=False)
     # On the training folds mirror images helped, and the views of augmentation did not.
-    both = kp.predict_with_tta(model, data, "flip", verbose=False)
+    both, _ = kp.predict_with_tta(model, data, "flip", verbose=False)
     return {"plain": plain, "tta": both, "labels": labels}
 
 

@@ -244,8 +244,6 @@ NEEDS_A_DOWNLOAD = {"data.named_sets.from_cats_vs_dogs", "data.named_sets.from_t
 def test_functions_take_options_by_keyword(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            if wing_of(named(path)) == "cli":
-                continue  # Typer reads options off the signature.
             positional = [a.arg for a in node.args.args if a.arg not in ("self", "cls")]
             with_default = positional[len(positional) - len(node.args.defaults) :]
             assert len(positional) <= 5, f"{node.name} takes {positional} by position"
@@ -263,6 +261,37 @@ def test_functions_take_options_by_keyword(path):
                 "ordered",
             }
             assert set(with_default) <= hooks, f"{node.name}: {with_default}"
+
+
+def public_functions():
+    functions = {}
+    for path in FACES:
+        face = importlib.import_module(dotted(path))
+        for name in face.__all__:
+            value = getattr(face, name)
+            if inspect.isfunction(value):
+                functions[f"{value.__module__}.{value.__qualname__}"] = value
+    return functions
+
+
+# What makes layers or a model has Keras's own default, its global seed.
+MAKERS = {"layer", "Layer", "Model", "Sequential"}
+TRAINERS = {"fine_tune", "pretrain"}
+
+
+@pytest.mark.parametrize("name", sorted(public_functions()))
+def test_an_option_has_the_same_default_everywhere(name):
+    function = public_functions()[name]
+    defaults = {
+        option.name: option.default
+        for option in inspect.signature(function).parameters.values()
+        if option.default is not inspect.Parameter.empty
+    }
+    makes_layers = any(word in str(function.__annotations__["return"]) for word in MAKERS)
+    assert defaults.get("seed", 0) == 0 or (makes_layers and defaults["seed"] is None)
+    # As in `fit`, where it goes to `fit`.
+    assert defaults.get("verbose", True) == ("auto" if function.__name__ in TRAINERS else True)
+    assert defaults.get("on_error", "skip") == "skip"
 
 
 def result_classes():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -18,6 +18,9 @@ from keras_practical.utils.checks import (
     check_probability,
     check_range,
 )
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Shape, Tensor
 
 __all__ = ["RandomColor"]
 
@@ -130,7 +133,7 @@ class RandomColor(keras.layers.Layer):
         self.generator = keras.random.SeedGenerator(seed)
         self.supports_jit = keras.backend.backend() != "tensorflow"
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Check that there are colours to change."""
         colours = self.grayscale or self.hue != (0.0, 0.0) or self.saturation != (1.0, 1.0)
         if colours and input_shape[-1] != 3:
@@ -140,7 +143,7 @@ class RandomColor(keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, images: Any, training: bool = False) -> Any:
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Return changed images, of shape `(batch, height, width, channels)` or one image's."""
         images = ops.cast(images, self.compute_dtype)
         if not training:
@@ -148,7 +151,7 @@ class RandomColor(keras.layers.Layer):
         return self.transform_images(images, self.get_random_transformation(images))
 
     def get_random_transformation(
-        self, images: Any, training: bool = True, *, seed: Any = None
+        self, images: Tensor, training: bool = True, *, seed: Any = None
     ) -> dict[str, Any] | None:
         """Draw, for each image, the changes that are in use: float32 tensors `(batch,)` by name."""
         if not training:
@@ -157,10 +160,10 @@ class RandomColor(keras.layers.Layer):
         batch = shape[0] if len(shape) == 4 else 1
         seed = self.generator if seed is None else seed
 
-        def uniform(low: float, high: float) -> Any:
+        def uniform(low: float, high: float) -> Tensor:
             return keras.random.uniform((batch,), low, high, dtype="float32", seed=seed)
 
-        def sometimes(name: str, value: Any, neutral: float) -> Any:
+        def sometimes(name: str, value: Tensor, neutral: float) -> Tensor:
             if self.probability[name] == 1.0:
                 return value
             return ops.where(uniform(0.0, 1.0) < self.probability[name], value, neutral)
@@ -186,8 +189,8 @@ class RandomColor(keras.layers.Layer):
         return drawn
 
     def transform_images(
-        self, images: Any, transformation: Mapping[str, Any] | None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Mapping[str, Any] | None, training: bool = True
+    ) -> Tensor:
         """Return the images with the changes that `transformation` names."""
         images = ops.convert_to_tensor(images)
         if not training or not transformation:
@@ -207,7 +210,7 @@ class RandomColor(keras.layers.Layer):
         pixels = ops.cast(pixels, images.dtype)
         return pixels[0] if single else pixels
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the result: the input's."""
         return input_shape
 
@@ -217,7 +220,7 @@ class RandomColor(keras.layers.Layer):
         options = ("probability", "value_range", "seed")
         return super().get_config() | {name: getattr(self, name) for name in (*names, *options)}
 
-    def _in_logit_space(self, pixels: Any, changes: Mapping[str, Any]) -> Any:
+    def _in_logit_space(self, pixels: Tensor, changes: Mapping[str, Any]) -> Tensor:
         low, high = self.value_range
         share = ops.clip((pixels - low) / (high - low), 1e-6, 1.0 - 1e-6)
         logits = ops.log(share / (1.0 - share))
@@ -230,7 +233,7 @@ class RandomColor(keras.layers.Layer):
         return low + (high - low) * ops.sigmoid(logits)
 
 
-def _matrices(pixels: Any, changes: Mapping[str, Any], span: float) -> Any:
+def _matrices(pixels: Tensor, changes: Mapping[str, Any], span: float) -> Tensor:
     """Return what the changes come to, `(batch, channels, channels + 1)`: a matrix, and a shift."""
     channels = pixels.shape[-1]
     eye = ops.eye(channels, dtype="float32")
@@ -252,24 +255,24 @@ def _matrices(pixels: Any, changes: Mapping[str, Any], span: float) -> Any:
     return ops.concatenate([matrices, shift], axis=-1)
 
 
-def _column(values: Any) -> Any:
+def _column(values: Tensor) -> Tensor:
     return ops.reshape(ops.cast(values, "float32"), (-1, 1, 1))
 
 
-def _saturate(factor: Any, eye: Any, grey: Any) -> Any:
+def _saturate(factor: Any, eye: Any, grey: Any) -> Tensor:
     return factor * eye + (1.0 - factor) * grey
 
 
-def _turn(part: Any, eye: Any, grey: Any) -> Any:
+def _turn(part: Tensor, eye: Any, grey: Any) -> Tensor:
     angle = 2.0 * math.pi * part
     return _FIXED + ops.cos(angle) * _ALONG + ops.sin(angle) * _ACROSS
 
 
-def _bleach(chosen: Any, eye: Any, grey: Any) -> Any:
+def _bleach(chosen: Any, eye: Any, grey: Any) -> Tensor:
     return chosen * grey + (1.0 - chosen) * eye
 
 
-def _apply(pixels: Any, matrices: Any, gamma: Any, low: float, high: float) -> Any:
+def _apply(pixels: Tensor, matrices: Tensor, gamma: Any, low: float, high: float) -> Tensor:
     """Multiply each pixel's colours by its image's matrix, apply gamma, cut to the range."""
     channels = pixels.shape[-1]
     if keras.backend.backend() == "tensorflow" and channels in OPENCV_CHANNELS:
@@ -280,7 +283,9 @@ def _apply(pixels: Any, matrices: Any, gamma: Any, low: float, high: float) -> A
     return _apply_with_ops(pixels, matrices, gamma, low, high)
 
 
-def _apply_with_ops(pixels: Any, matrices: Any, gamma: Any, low: float, high: float) -> Any:
+def _apply_with_ops(
+    pixels: Tensor, matrices: Tensor, gamma: Any, low: float, high: float
+) -> Tensor:
     channels = pixels.shape[-1]
     flat = ops.reshape(pixels, (ops.shape(pixels)[0], -1, channels))
     flat = ops.matmul(flat, ops.transpose(matrices[..., :-1], (0, 2, 1)))
@@ -291,7 +296,9 @@ def _apply_with_ops(pixels: Any, matrices: Any, gamma: Any, low: float, high: fl
     return ops.reshape(flat, ops.shape(pixels))
 
 
-def _apply_with_opencv(pixels: Any, matrices: Any, gamma: Any, low: float, high: float) -> Any:
+def _apply_with_opencv(
+    pixels: Tensor, matrices: Tensor, gamma: Any, low: float, high: float
+) -> Tensor:
     """Use OpenCV: on a CPU twice as fast as TensorFlow's products of small matrices."""
     import cv2
     import tensorflow as tf

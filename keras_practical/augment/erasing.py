@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data, Tensor
 
 __all__ = ["RandomErasing"]
 
@@ -29,6 +32,6 @@ class RandomErasing(keras.layers.RandomErasing):
         Zhong et al., *Random Erasing Data Augmentation* (2017), arXiv 1708.04896.
     """
 
-    def call(self, data: Any, training: bool = False) -> Any:
+    def call(self, data: Data, training: bool = False) -> Tensor:
         """Return the images, with a hole in training."""
         return super().call(data, training=training)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -20,6 +20,9 @@ from keras_practical.utils.checks import (
     check_probability,
     check_range,
 )
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Shape, Tensor
 
 __all__ = ["RandomGeometry", "matrices_of"]
 
@@ -117,7 +120,7 @@ class RandomGeometry(keras.layers.Layer):
         # TensorFlow has no XLA kernel for this; nor have Keras's own layers.
         self.supports_jit = keras.backend.backend() != "tensorflow"
 
-    def call(self, images: Any, training: bool = False) -> Any:
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Return augmented images, of shape `(batch, height, width, channels)` or one image's."""
         images = ops.cast(images, self.compute_dtype)
         if not training:
@@ -125,7 +128,7 @@ class RandomGeometry(keras.layers.Layer):
         return self.transform_images(images, self.get_random_transformation(images))
 
     def get_random_transformation(
-        self, images: Any, training: bool = True, *, seed: Any = None
+        self, images: Tensor, training: bool = True, *, seed: Any = None
     ) -> dict[str, Any] | None:
         """Draw a transformation for each image; the three methods below apply it."""
         if not training:
@@ -140,24 +143,24 @@ class RandomGeometry(keras.layers.Layer):
         }
 
     def transform_images(
-        self, images: Any, transformation: dict[str, Any] | None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: dict[str, Any] | None, training: bool = True
+    ) -> Tensor:
         """Return the images that the transformation shows, with bilinear interpolation."""
         if not training or transformation is None:
             return self._resized(images)
         return self._warp(images, transformation, "bilinear")
 
     def transform_segmentation_masks(
-        self, masks: Any, transformation: dict[str, Any] | None, training: bool = True
-    ) -> Any:
+        self, masks: Tensor, transformation: dict[str, Any] | None, training: bool = True
+    ) -> Tensor:
         """Return masks that stay on their images: each pixel is the nearest one's."""
         if not training or transformation is None:
             return self._resized(masks, "nearest")
         return self._warp(masks, transformation, "nearest")
 
     def transform_bounding_boxes(
-        self, boxes: Any, transformation: dict[str, Any] | None, training: bool = True
-    ) -> Any:
+        self, boxes: Tensor, transformation: dict[str, Any] | None, training: bool = True
+    ) -> Tensor:
         """Return boxes `(batch, n, 4)`, as `(left, top, right, bottom)` in pixels of the result.
 
         Each is the smallest upright box around the transformed one, cut at the image's edges.
@@ -179,7 +182,7 @@ class RandomGeometry(keras.layers.Layer):
         edges = [ops.min(x, -1), ops.min(y, -1), ops.max(x, -1), ops.max(y, -1)]
         return ops.stack(edges, axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the result."""
         if self.image_size is None:
             return input_shape
@@ -194,7 +197,7 @@ class RandomGeometry(keras.layers.Layer):
     def _output_size(self, input_size: tuple[Any, Any]) -> tuple[Any, Any]:
         return input_size if self.image_size is None else self.image_size
 
-    def _warp(self, images: Any, transformation: dict[str, Any], interpolation: str) -> Any:
+    def _warp(self, images: Tensor, transformation: dict[str, Any], interpolation: str) -> Tensor:
         images = ops.convert_to_tensor(images)
         single = len(images.shape) == 3
         warped = warp(
@@ -207,7 +210,7 @@ class RandomGeometry(keras.layers.Layer):
         )
         return warped[0] if single else warped
 
-    def _resized(self, images: Any, interpolation: str = "bilinear") -> Any:
+    def _resized(self, images: Tensor, interpolation: str = "bilinear") -> Tensor:
         images = ops.convert_to_tensor(images)
         if self.image_size in (None, tuple(images.shape[-3:-1])):
             return images
@@ -223,10 +226,10 @@ class RandomGeometry(keras.layers.Layer):
     def _draw(self, batch: Any, seed: Any) -> dict[str, Any]:
         """Draw the parameters that `matrices_of` takes, of the transforms in use."""
 
-        def uniform(low: float, high: float, *shape: int) -> Any:
+        def uniform(low: float, high: float, *shape: int) -> Tensor:
             return keras.random.uniform((batch, *shape), low, high, dtype="float32", seed=seed)
 
-        def sometimes(name: str, value: Any, neutral: Any) -> Any:
+        def sometimes(name: str, value: Tensor, neutral: Tensor) -> Tensor:
             chance = self.probability[name]
             if chance == 1.0:
                 return value
@@ -257,7 +260,9 @@ class RandomGeometry(keras.layers.Layer):
         return drawn
 
 
-def matrices_of(parameters: Mapping[str, Any], *, batch_size: Any, height: Any, width: Any) -> Any:
+def matrices_of(
+    parameters: Mapping[str, Any], *, batch_size: Tensor, height: Tensor, width: Tensor
+) -> Tensor:
     """Return the matrices of transforms that follow each other in the order given below.
 
     Used by `RandomGeometry`; call it to apply transforms that you chose yourself.
@@ -315,11 +320,11 @@ def matrices_of(parameters: Mapping[str, Any], *, batch_size: Any, height: Any, 
     return functools.reduce(ops.matmul, steps, identity)
 
 
-def _affine(*entries: Any) -> Any:
+def _affine(*entries: Any) -> Tensor:
     return matrix(*entries, 0.0, 0.0, 1.0)
 
 
-def _box(area: Any, log_aspect: Any, place: Any) -> Any:
+def _box(area: Any, log_aspect: Any, place: Any) -> Tensor:
     """Return the middle and the size of a random-resized-crop, as `matrices_of` takes them."""
     aspect = ops.exp(log_aspect)
     size = ops.stack([ops.sqrt(area * aspect), ops.sqrt(area / aspect)], axis=-1)

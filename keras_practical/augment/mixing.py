@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,6 +13,9 @@ from keras import ops
 from keras_practical.utils.checks import check_between, check_count
 from keras_practical.utils.keras_internals.optimizer import step_counter
 from keras_practical.utils.keras_internals.step import Overlay, put_on, take_off
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Tensor
 
 __all__ = ["BatchMixing"]
 
@@ -86,7 +89,7 @@ class BatchMixing(keras.callbacks.Callback):
             take_off(self.model, self._overlay)
 
     def _mixed_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        def mixed(*arguments: Any) -> Any:
+        def mixed(*arguments: Any) -> Tensor:
             *state, data = arguments
             images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
             if len(getattr(images, "shape", ())) != 4:
@@ -102,7 +105,7 @@ class BatchMixing(keras.callbacks.Callback):
 
         return mixed
 
-    def _step(self, state: list[Any]) -> Any:
+    def _step(self, state: list[Any]) -> Tensor:
         """Return the optimizer's step counter, on JAX the one that comes with the state."""
         counter = step_counter(self.model.optimizer)
         if not state:
@@ -111,7 +114,7 @@ class BatchMixing(keras.callbacks.Callback):
         places = [variable is counter for variable in self.model.optimizer.variables]
         return optimizer_values[places.index(True)]
 
-    def _mix(self, images: Any, step: Any) -> tuple[Any, Any, Any]:
+    def _mix(self, images: Tensor, step: Any) -> tuple[Any, Any, Any]:
         """Return mixed images, each one's partner, and the part that is its own."""
         self._generator.start(step)
         found = [self._mix_by(layer, images) for layer in self._layers]
@@ -120,7 +123,7 @@ class BatchMixing(keras.callbacks.Callback):
         first = keras.random.uniform((), seed=self._generator) < 0.5
         return tuple(ops.where(first, one, other) for one, other in zip(*found, strict=True))
 
-    def _mix_by(self, layer: Any, images: Any) -> tuple[Any, Any, Any]:
+    def _mix_by(self, layer: Any, images: Tensor) -> tuple[Any, Any, Any]:
         drawn = layer.get_random_transformation(images, training=True, seed=self._generator)
         if isinstance(layer, keras.layers.MixUp):
             # Its own part is the larger one: otherwise the metrics would mean nothing.
@@ -137,18 +140,18 @@ class BatchMixing(keras.callbacks.Callback):
         def _mixed(
             x: Any = None,
             y: Any = None,
-            y_pred: Any = None,
+            y_pred: Tensor | None = None,
             sample_weight: Any = None,
             training: bool = True,
-        ) -> Any:
+        ) -> Tensor:
             partners = getattr(self._now, "partners", None)
             if partners is None or not training:
                 return compute_loss(x, y, y_pred, sample_weight, training)
 
-            def taken(values: Any) -> Any:
+            def taken(values: Tensor) -> Tensor:
                 return keras.tree.map_structure(lambda v: ops.take(v, partners, axis=0), values)
 
-            def loss(labels: Any, weights: Any, part: Any) -> Any:
+            def loss(labels: Tensor, weights: Tensor, part: Tensor) -> Tensor:
                 weights = part if weights is None else part * ops.cast(weights, "float32")
                 return compute_loss(x, labels, y_pred, weights, training)
 
@@ -174,7 +177,7 @@ class _StepSeed(keras.random.SeedGenerator):
         self._step = ops.cast(step, "uint32")
         self._calls = 0
 
-    def next(self, ordered: bool = True) -> Any:
+    def next(self, ordered: bool = True) -> Tensor:
         """Return the seed of the next random number of this step."""
         self._calls += 1
         number = np.uint32((1000 * self._base + self._calls) % 2**32)

@@ -33,7 +33,9 @@ __all__ = [
 ]
 
 
-def light(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
+def light(
+    *, image_size: ImageSize | None = None, seed: int | None = None
+) -> list[keras.layers.Layer]:
     """Return augmentation for photos that hardly changes them: mirrored, nudged.
 
     Use it for a few epochs on a pretrained network with some tens of photos of each class. In plain
@@ -60,7 +62,9 @@ def light(*, image_size: ImageSize | None = None, seed: int | None = None) -> li
     ]
 
 
-def standard(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
+def standard(
+    *, image_size: ImageSize | None = None, seed: int | None = None
+) -> list[keras.layers.Layer]:
     """Return augmentation for photos of things that stand upright: fastai's defaults.
 
     Use it to fine-tune on photos, or to train on them from scratch. In plain Keras: a stack of
@@ -99,7 +103,9 @@ def standard(*, image_size: ImageSize | None = None, seed: int | None = None) ->
     ]
 
 
-def strong(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
+def strong(
+    *, image_size: ImageSize | None = None, seed: int | None = None
+) -> list[keras.layers.Layer]:
     """Return augmentation for long training on few photos: crops, tilts, colours, a hole.
 
     Use it to train from scratch, or for many epochs. In plain Keras: the stack of `standard`, with
@@ -152,7 +158,9 @@ def strong(*, image_size: ImageSize | None = None, seed: int | None = None) -> l
     ]
 
 
-def documents(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
+def documents(
+    *, image_size: ImageSize | None = None, seed: int | None = None
+) -> list[keras.layers.Layer]:
     """Return augmentation for scanned or photographed pages: never mirrored, hardly turned.
 
     Args:
@@ -185,7 +193,9 @@ def documents(*, image_size: ImageSize | None = None, seed: int | None = None) -
     ]
 
 
-def medical_greyscale(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
+def medical_greyscale(
+    *, image_size: ImageSize | None = None, seed: int | None = None
+) -> list[keras.layers.Layer]:
     """Return augmentation for X-rays, CT and MR: no mirroring (the heart is on the left), no hues.
 
     Args:
@@ -216,7 +226,9 @@ def medical_greyscale(*, image_size: ImageSize | None = None, seed: int | None =
     ]
 
 
-def top_down(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
+def top_down(
+    *, image_size: ImageSize | None = None, seed: int | None = None
+) -> list[keras.layers.Layer]:
     """Return augmentation for satellites and microscopes: any turn, mirrored both ways.
 
     Args:
@@ -247,7 +259,9 @@ def top_down(*, image_size: ImageSize | None = None, seed: int | None = None) ->
     ]
 
 
-def digits(*, image_size: ImageSize | None = None, seed: int | None = None) -> list[Any]:
+def digits(
+    *, image_size: ImageSize | None = None, seed: int | None = None
+) -> list[keras.layers.Layer]:
     """Return augmentation for single digits and letters: never mirrored, on black.
 
     Args:

@@ -13,12 +13,14 @@ from keras_practical.utils.checks import as_layers, check_count
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from keras_practical.utils.types import Augmentation, Data
+
 __all__ = ["preview"]
 
 
 def preview(
-    dataset: Any,
-    augmentation: Any,
+    dataset: Data,
+    augmentation: Augmentation,
     *,
     n: int = 4,
     views: int = 6,

@@ -12,7 +12,7 @@ from keras_practical.augment.geometry import RandomGeometry
 from keras_practical.utils.keras_internals.layers import every_layer
 
 if TYPE_CHECKING:
-    pass
+    from keras_practical.utils.types import Tensor
 
 __all__ = ["without_augmentation"]
 
@@ -47,7 +47,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
         `keras.models.clone_model`, whose `call_function` leaves the layers out.
     """
 
-    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+    def call(layer: Any, *arguments: Any, **options: Any) -> Tensor:
         if not isinstance(layer, _OURS):
             return layer(*arguments, **options)
         size = getattr(layer, "image_size", None)

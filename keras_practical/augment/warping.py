@@ -11,11 +11,14 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Tensor
 
 FILL_MODES = ("reflect", "constant", "nearest")
 # What OpenCV works on as it is; other types and channel counts are cast, or go another way.
@@ -23,7 +26,7 @@ _OPENCV_TYPES = ("uint8", "float32")
 OPENCV_CHANNELS = (1, 3, 4)
 
 
-def matrix(*entries: Any) -> Any:
+def matrix(*entries: Any) -> Tensor:
     """Return matrices of shape `(batch, 3, 3)` from nine entries, row by row.
 
     Each is a number or a tensor of shape `(batch,)` or `()`, at least one a tensor.
@@ -32,7 +35,7 @@ def matrix(*entries: Any) -> Any:
     return ops.reshape(ops.stack([zero + entry for entry in entries], axis=-1), (-1, 3, 3))
 
 
-def perspective(corners: Any, height: Any, width: Any) -> Any:
+def perspective(corners: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Return matrices that show a quadrilateral of the input as the whole output.
 
     `corners`, of shape `(batch, 4, 2)`, says where the output's corners lie in the input: top left,
@@ -55,7 +58,7 @@ def perspective(corners: Any, height: Any, width: Any) -> Any:
     return ops.matmul(of_unit_square, to_unit_square)
 
 
-def transform_points(points: Any, matrices: Any) -> Any:
+def transform_points(points: Tensor, matrices: Tensor) -> Tensor:
     """Return where points of the input, of shape `(batch, n, 2)`, come to lie in the output."""
     inverse = ops.inv(ops.cast(matrices, "float32"))
     points = ops.cast(points, "float32")
@@ -65,11 +68,11 @@ def transform_points(points: Any, matrices: Any) -> Any:
 
 
 def warp(
-    images: Any,
-    matrices: Any,
+    images: Tensor,
+    matrices: Tensor,
     size: tuple[Any, Any],
     **options: Any,
-) -> Any:
+) -> Tensor:
     """Return images of shape `(batch, *size, channels)`, interpolated once; the type stays.
 
     The options are `interpolation`, `"bilinear"` or `"nearest"`, `fill_mode` and `fill_value`.
@@ -87,7 +90,7 @@ def warp(
     return _resampler(images)(images, matrices, size, **options)
 
 
-def _resampler(images: Any) -> Callable[..., Any]:
+def _resampler(images: Tensor) -> Callable[..., Any]:
     """Return the fastest way there is here; all give the same image."""
     if keras.backend.backend() != "tensorflow":
         return _gather
@@ -99,14 +102,14 @@ def _resampler(images: Any) -> Callable[..., Any]:
 
 
 def _opencv(
-    images: Any,
-    matrices: Any,
+    images: Tensor,
+    matrices: Tensor,
     size: tuple[Any, Any],
     *,
     interpolation: str,
     fill_mode: str,
     fill_value: float,
-) -> Any:
+) -> Tensor:
     """Use OpenCV: on a CPU three times as fast as TensorFlow's kernel."""
     import cv2
     import tensorflow as tf
@@ -154,14 +157,14 @@ def workers() -> ThreadPoolExecutor:
 
 
 def _tensorflow_kernel(
-    images: Any,
-    matrices: Any,
+    images: Tensor,
+    matrices: Tensor,
     size: tuple[Any, Any],
     *,
     interpolation: str,
     fill_mode: str,
     fill_value: float,
-) -> Any:
+) -> Tensor:
     import tensorflow as tf
 
     flat = tf.reshape(matrices / matrices[:, 2:, 2:], (-1, 9))
@@ -177,14 +180,14 @@ def _tensorflow_kernel(
 
 
 def _gather(
-    images: Any,
-    matrices: Any,
+    images: Tensor,
+    matrices: Tensor,
     size: tuple[Any, Any],
     *,
     interpolation: str,
     fill_mode: str,
     fill_value: float,
-) -> Any:
+) -> Tensor:
     """Use `keras.ops` only: on any backend and accelerator, and inside XLA."""
     batch, height, width, channels = ops.shape(images)
     rows, columns = ops.meshgrid(
@@ -195,7 +198,7 @@ def _gather(
     x, y = mapped[:, 0] / mapped[:, 2], mapped[:, 1] / mapped[:, 2]
     pixels = ops.reshape(images, (batch, height * width, channels))
 
-    def tap(column: Any, row: Any) -> Any:
+    def tap(column: Tensor, row: Tensor) -> Tensor:
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         index = _fold(row, height, fill_mode) * width + _fold(column, width, fill_mode)
         found = ops.take_along_axis(pixels, index[..., None], axis=1)
@@ -215,7 +218,7 @@ def _gather(
     return ops.cast(ops.reshape(values, (batch, *size, channels)), images.dtype)
 
 
-def _fold(index: Any, count: int, fill_mode: str) -> Any:
+def _fold(index: Any, count: int, fill_mode: str) -> Tensor:
     """Return the pixel that stands in for `index`, an int32 in [0, count)."""
     if fill_mode == "reflect":
         index = ops.mod(index, 2 * count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,8 +11,11 @@ import numpy as np
 from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
 
-def batches_of(data: Any, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], int | None]:
+
+def batches_of(data: Data, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], int | None]:
     """Return an iterator over `(inputs, labels)` batches of arrays, and how many there are.
 
     `batch_size` counts for arrays only; how many there are may be unknown (`None`).
@@ -34,7 +37,7 @@ def batches_of(data: Any, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], i
     return ((_array(batch[0]), _array(batch[1])) for batch in data), count if count >= 0 else None
 
 
-def fit_arguments(data: Any) -> dict[str, Any]:
+def fit_arguments(data: Data) -> dict[str, Any]:
     """Return data as arguments of `fit`: `x`, `y`, `sample_weight` and whether to shuffle.
 
     Args:

@@ -30,6 +30,8 @@ from keras_practical.utils.checks import (
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from keras_practical.utils.types import Arrays
+
 __all__ = ["ImageData", "index_of", "load_images", "report_problems"]
 
 _KINDS = {
@@ -149,7 +151,7 @@ class ImageData:
 
 
 def load_images(
-    source: str | Path | tuple[Any, Any] | Mapping[str, tuple[Any, Any]] | ImageIndex,
+    source: str | Path | Arrays | Mapping[str, Arrays] | ImageIndex,
     *,
     image_size: ImageSize | None = None,
     batch_size: int = 32,

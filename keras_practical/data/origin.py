@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_practical.data.image_set import PixelSource
 from keras_practical.data.index import ImageRecord
 from keras_practical.data.order import EpochOrder
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
 
 # Transformations of `tf.data` after which the elements are the very same, in the same order.
 _SAME_ELEMENTS = {"AssertCardinality", "Cache", "Options", "Prefetch"}
@@ -36,7 +39,7 @@ class DataOrigin:
     records: tuple[ImageRecord, ...] | None = None
 
 
-def origin_of(data: Any) -> DataOrigin:
+def origin_of(data: Data) -> DataOrigin:
     """Return what is known of `data`, walking up through what it was made from.
 
     Args:
@@ -82,7 +85,7 @@ def origin_of(data: Any) -> DataOrigin:
     )
 
 
-def _upstream(data: Any) -> Iterator[Any]:
+def _upstream(data: Data) -> Iterator[Any]:
     """Yield a data set and all that it was made from, nearest first."""
     waiting, seen = [data], set()
     while waiting:

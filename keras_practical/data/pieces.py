@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ from keras_practical.data.batches import batches_of
 from keras_practical.data.image_set import PixelSource
 from keras_practical.data.index import ImageRecord
 from keras_practical.data.origin import origin_of
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
 
 __all__ = ["ArrayPieces", "SourcePieces", "StreamPieces", "pieces_of"]
 
@@ -26,7 +29,7 @@ _CHUNK = 8
 
 
 def pieces_of(
-    data: Any, *, repeatable: bool, size: int = PIECE
+    data: Data, *, repeatable: bool, size: int = PIECE
 ) -> ArrayPieces | SourcePieces | StreamPieces:
     """Return the reader for a kind of data.
 
@@ -193,7 +196,7 @@ class StreamPieces:
     359
     """
 
-    def __init__(self, data: Any, *, repeatable: bool, size: int = PIECE) -> None:
+    def __init__(self, data: Data, *, repeatable: bool, size: int = PIECE) -> None:
         self._data = data
         self._size = size
         origin = origin_of(data)

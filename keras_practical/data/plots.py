@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +12,16 @@ from keras_practical.utils.checks import ImageSize, check_count, check_image_siz
 from keras_practical.utils.drawing import axes_or_new
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.axes import Axes
+
+    from keras_practical.utils.types import Data
 
 __all__ = ["contact_sheet", "show_batch", "show_images"]
 
 
 def show_images(
-    images: Any,
+    images: Sequence[npt.ArrayLike] | np.ndarray,
     titles: Sequence[str] | None = None,
     *,
     columns: int = 6,
@@ -49,16 +52,16 @@ def show_images(
     ['a', 'b', 'c']
     """
     check_count("columns", columns)
-    images = np.asarray(images)
-    if images.ndim != 4 or not len(images):
+    pixels = np.asarray(images)
+    if pixels.ndim != 4 or not len(pixels):
         raise ValueError(
             "`images` must be of shape (n, height, width, channels) with n >= 1. "
-            f"Received: shape {images.shape}"
+            f"Received: shape {pixels.shape}"
         )
-    if titles is not None and len(titles) != len(images):
-        raise ValueError(f"Received {len(titles)} titles for {len(images)} images")
-    images = np.clip(np.rint(images), 0, 255).astype("uint8")
-    n, height, width = images.shape[:3]
+    if titles is not None and len(titles) != len(pixels):
+        raise ValueError(f"Received {len(titles)} titles for {len(pixels)} images")
+    pixels = np.clip(np.rint(pixels), 0, 255).astype("uint8")
+    n, height, width = pixels.shape[:3]
     columns = min(columns, n)
     rows = -(-n // columns)
     gap = max(2, round(0.06 * width))
@@ -68,7 +71,7 @@ def show_images(
     # See-through between the images: on a dark page the page is dark there.
     canvas = np.zeros((rows * (height + strip), columns * (width + gap), 4), "uint8")
     ax = axes_or_new(ax, (1.6 * columns, 1.6 * columns * canvas.shape[0] / canvas.shape[1]))
-    for number, image in enumerate(images):
+    for number, image in enumerate(pixels):
         top, left = number // columns * (height + strip), number % columns * (width + gap)
         canvas[top : top + height, left : left + width, :3] = image
         canvas[top : top + height, left : left + width, 3] = 255
@@ -119,7 +122,7 @@ def contact_sheet(
     return show_images(np.stack(rgb), titles, columns=columns, ax=ax)
 
 
-def show_batch(dataset: Any, *, n: int = 12, columns: int = 6, ax: Axes | None = None) -> Axes:
+def show_batch(dataset: Data, *, n: int = 12, columns: int = 6, ax: Axes | None = None) -> Axes:
     """Draw the first images of a data set with their class names.
 
     Use it before training: are the images upright, whole, and labelled as you would label them?

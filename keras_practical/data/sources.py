@@ -11,12 +11,15 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_practical.data.index import ImageIndex
 from keras_practical.data.tables import read_table
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Arrays
 
 __all__ = ["Listing", "from_arrays", "from_csv", "from_folder", "listing_of", "source_kind"]
 
@@ -205,7 +208,7 @@ def from_csv(
 
 
 def from_arrays(
-    arrays: tuple[Any, Any] | Mapping[str, tuple[Any, Any]],
+    arrays: Arrays | Mapping[str, Arrays],
     *,
     class_names: Sequence[str] | None = None,
 ) -> Listing:

@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -28,6 +28,9 @@ from keras_practical.models.backbones import (
 )
 from keras_practical.utils.checks import check_between, check_count, check_positive
 from keras_practical.utils.keras_internals.layers import every_layer
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Tensor
 
 __all__ = ["build", "outputs_of"]
 
@@ -276,14 +279,14 @@ def tapped(backbone: keras.Model) -> tuple[keras.Model, tuple[int, ...]]:
 
 def neck(
     maps: Sequence[Any], strides: Sequence[int], *, channels: int, dropout: float, seed: int | None
-) -> Any:
+) -> Tensor:
     """Return one feature map at the first stride that knows what all the maps know."""
     layers = keras.layers
 
     def seeded(offset: int) -> int | None:
         return None if seed is None else seed + offset
 
-    def convolved(features: Any, size: int, offset: int) -> Any:
+    def convolved(features: Tensor, size: int, offset: int) -> Tensor:
         features = layers.Conv2D(
             channels,
             size,

@@ -6,12 +6,15 @@ Importing `keras_practical` registers them, so that `keras.models.load_model` fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_practical.utils.checks import check_count, check_positive
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Shape, Tensor
 
 __all__ = ["DetectionOutputs", "HeatmapLoss", "OffsetLoss", "SizeLoss"]
 
@@ -75,7 +78,7 @@ class DetectionOutputs(keras.layers.Layer):
         self.largest_pixels = float(largest_pixels)
         self.fixed_window = fixed_window
 
-    def call(self, features: Any) -> dict[str, Any]:
+    def call(self, features: Tensor) -> dict[str, Any]:
         """Return the outputs of features `(batch, height, width, classes + 4)`.
 
         `heatmap`, of shape `(…, classes)`, is the probability that the centre of an object lies at
@@ -91,7 +94,7 @@ class DetectionOutputs(keras.layers.Layer):
             "offsets": self.stride * offsets,
         }
 
-    def compute_output_shape(self, input_shape: Any) -> dict[str, Any]:
+    def compute_output_shape(self, input_shape: Shape) -> dict[str, Any]:
         """Return the shapes of the outputs."""
         grid = tuple(input_shape[:-1])
         channels = {"heatmap": len(self.class_names), "sizes": 2, "offsets": 2}
@@ -141,7 +144,7 @@ class HeatmapLoss(_PerObjectLoss):
         self.gamma = gamma
         self.beta = beta
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the batch's loss for targets `(…, classes + 1)`, the last channel a weight."""
         target, weight = y_true[..., :-1], y_true[..., -1:]
         # float32 can't tell 1 - 1e-8 from 1, whose logarithm would be infinite.
@@ -178,7 +181,7 @@ class SizeLoss(_PerObjectLoss):
     def __init__(self, *, name: str = "size_loss", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the batch's loss for targets `(…, 3)`: width, height, weight."""
         target, weight = ops.maximum(y_true[..., :2], 1e-3), y_true[..., 2:]
         found = ops.log(ops.maximum(ops.cast(y_pred, "float32"), 1e-3))
@@ -212,7 +215,7 @@ class OffsetLoss(_PerObjectLoss):
         check_positive("stride", stride)
         self.stride = stride
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the batch's loss for targets `(…, 3)`: right, down, weight."""
         target, weight = y_true[..., :2], y_true[..., 2:]
         distance = ops.abs(ops.cast(y_pred, "float32") - target) / self.stride
@@ -223,6 +226,6 @@ class OffsetLoss(_PerObjectLoss):
         return {**super().get_config(), "stride": self.stride}
 
 
-def _weighted_mean(errors: Any, weight: Any) -> Any:
+def _weighted_mean(errors: Any, weight: Any) -> Tensor:
     """Return the mean over the cells that count, summed over both directions."""
     return ops.sum(errors * weight) / ops.maximum(1.0, ops.sum(weight))

@@ -5,8 +5,9 @@ Reached as `keras_practical.detection.show` and `keras_practical.detection.plot_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,10 @@ from keras_practical.utils.drawing import PALETTE, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from keras_practical.detection.annotations import AnnotatedImage
+    from keras_practical.detection.evaluation import DetectionEvaluation
+    from keras_practical.detection.inference import Detections
 
 __all__ = ["plot_precision_recall", "show"]
 
@@ -26,9 +31,9 @@ _COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0
 def show(
     image: str | Path | bytes | np.ndarray,
     *,
-    detections: Any = None,
-    truth: Any = None,
-    class_names: Any = None,
+    detections: Detections | None = None,
+    truth: AnnotatedImage | None = None,
+    class_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw boxes on an image: what was found, with scores, and the truth, dashed.
@@ -72,7 +77,7 @@ def show(
     return ax
 
 
-def plot_precision_recall(evaluation: Any, *, ax: Axes | None = None) -> Axes:
+def plot_precision_recall(evaluation: DetectionEvaluation, *, ax: Axes | None = None) -> Axes:
     """Draw, for each class, how precision falls as more of the objects are found.
 
     Use it with `evaluate` to choose a threshold, or to see whether there is a good one. The area

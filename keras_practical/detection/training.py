@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -23,6 +23,9 @@ from keras_practical.detection.model import outputs_of
 from keras_practical.detection.targets import targets
 from keras_practical.training.one_cycle import OneCycle
 from keras_practical.utils.checks import as_layers, check_between, check_count, check_positive
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Augmentation
 
 __all__ = ["Windows", "fine_tune"]
 
@@ -86,7 +89,7 @@ class Windows(keras.utils.PyDataset):
         *,
         batch_size: int = 8,
         steps: int | None = None,
-        augmentation: Any = "default",
+        augmentation: str | Augmentation | None = "default",
         background: float = 0.3,
         seed: int = 0,
     ) -> None:
@@ -263,10 +266,10 @@ def fine_tune(
     steps: int | None = None,
     batch_size: int = 8,
     max_learning_rate: float = 2e-3,
-    augmentation: Any = "default",
+    augmentation: str | Augmentation | None = "default",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     seed: int = 0,
-    verbose: int = 1,
+    verbose: str | int = "auto",
 ) -> keras.callbacks.History:
     """Train a detector: `model.fit` on random windows, with one cycle of the learning rate.
 

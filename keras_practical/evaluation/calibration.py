@@ -15,6 +15,8 @@ from keras_practical.utils.intervals import wilson_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from keras_practical.utils.types import Data
+
 __all__ = [
     "Calibration",
     "Threshold",
@@ -210,7 +212,7 @@ def with_temperature(model: keras.Model, temperature: float) -> keras.Model:
 
 
 def temperature_scaled(
-    model: keras.Model, data: Any, *, batch_size: int = 32, verbose: bool = True
+    model: keras.Model, data: Data, *, batch_size: int = 32, verbose: bool = True
 ) -> keras.Model:
     """Return a model whose confidence fits held-out data, and whose classes are the same.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -13,6 +13,9 @@ from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
 from keras_practical.evaluation.prediction import predict_side_by_side
 from keras_practical.utils.cross_entropy import cross_entropies
 from keras_practical.utils.intervals import mean_interval
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
 
 __all__ = ["Comparison", "compare"]
 
@@ -99,7 +102,7 @@ class Comparison:
 def compare(
     model_a: keras.Model | Evaluation,
     model_b: keras.Model | Evaluation,
-    data: Any = None,
+    data: Data | None = None,
     *,
     names: Sequence[str] = ("A", "B"),
     from_logits: bool = False,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -20,6 +20,9 @@ from keras_practical.evaluation.prediction import predict_with_labels
 from keras_practical.utils.checks import check_count
 from keras_practical.utils.intervals import wilson_interval
 from keras_practical.utils.progress import track
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
 
 __all__ = ["CrossValidation", "cross_validate"]
 
@@ -77,11 +80,11 @@ class CrossValidation:
 
 def cross_validate(
     build: Build,
-    data: Any,
+    data: Data,
     *,
     folds: int = 5,
     repeats: int = 1,
-    groups: Sequence[Any] | Callable[[ImageRecord], Any] | None = None,
+    groups: Sequence[Hashable] | Callable[[ImageRecord], Hashable] | None = None,
     seed: int = 0,
     jobs: int | None = None,
     verbose: bool = True,
@@ -187,7 +190,7 @@ class _Whole:
     names: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, data: Any) -> _Whole:
+    def of(cls, data: Data) -> _Whole:
         if isinstance(data, Embeddings):
             return cls(data, data.labels, data.index, data.class_names)
         if isinstance(data, ImageData):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from keras_practical.data.pieces import (
 )
 from keras_practical.data.pixel_store import PixelStore
 from keras_practical.data.plots import as_pixels, range_of
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
 
 __all__ = ["InterpretedImages", "WatchedReading"]
 
@@ -48,7 +51,7 @@ class WatchedReading:
     ([0.0, 0.0, 0.0], [True, True, True])
     """
 
-    def __init__(self, data: Any, batch_size: int) -> None:
+    def __init__(self, data: Data, batch_size: int) -> None:
         self._data = data
         self._batch_size = batch_size
         self.pieces: ArrayPieces | SourcePieces | StreamPieces = pieces_of(
@@ -176,7 +179,9 @@ class _Reread(Sequence[np.ndarray]):
         black_white: The values that stand for black and for white.
     """
 
-    def __init__(self, data: Any, digests: Sequence[str], black_white: tuple[float, float]) -> None:
+    def __init__(
+        self, data: Data, digests: Sequence[str], black_white: tuple[float, float]
+    ) -> None:
         self._data = data
         self._digests = digests
         self._black_white = black_white

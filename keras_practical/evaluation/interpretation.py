@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -29,7 +29,10 @@ from keras_practical.utils.cross_entropy import cross_entropies
 from keras_practical.utils.intervals import wilson_interval
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.axes import Axes
+
+    from keras_practical.utils.types import Data
 
 __all__ = ["Interpretation", "interpret"]
 
@@ -186,7 +189,7 @@ class Interpretation:
         )
 
     def by_property(
-        self, *, more: Mapping[str, Any] | None = None, bins: int = 4
+        self, *, more: Mapping[str, npt.ArrayLike] | None = None, bins: int = 4
     ) -> tuple[AccuracyByProperty, ...]:
         """Return the accuracy on dark, flat, blurred, small, narrow and turned images.
 
@@ -252,7 +255,11 @@ class Interpretation:
         )
 
     def plot_properties(
-        self, *, more: Mapping[str, Any] | None = None, bins: int = 4, ax: Axes | None = None
+        self,
+        *,
+        more: Mapping[str, npt.ArrayLike] | None = None,
+        bins: int = 4,
+        ax: Axes | None = None,
     ) -> Axes:
         """Draw the accuracies of `by_property` with their intervals."""
         parts = [
@@ -337,7 +344,7 @@ class Interpretation:
 
 def interpret(
     model: keras.Model,
-    data: Any,
+    data: Data,
     *,
     class_names: Sequence[str] | None = None,
     multi_label: bool = False,

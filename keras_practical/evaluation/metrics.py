@@ -23,6 +23,8 @@ from keras_practical.utils.intervals import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from keras_practical.utils.types import Augmentation, Data
+
 __all__ = ["Evaluation", "evaluate", "evaluate_predictions"]
 
 Interval = tuple[float, float]
@@ -126,10 +128,10 @@ class Evaluation:
 
 def evaluate(
     model: keras.Model,
-    data: Any,
+    data: Data,
     *,
     class_names: Sequence[str] | None = None,
-    tta: Any = None,
+    tta: str | Augmentation | None = None,
     multi_label: bool = False,
     from_logits: bool = False,
     batch_size: int = 32,
@@ -185,7 +187,7 @@ def evaluate(
     """
     predict: Callable[..., Any] = predict_with_labels
     if tta is not None:
-        predict = functools.partial(predict_with_tta, augmentation=tta, return_labels=True)
+        predict = functools.partial(predict_with_tta, augmentation=tta)
     probabilities, labels = predict(
         model,
         data,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_practical.utils.checks import check_between, check_count
 from keras_practical.utils.intervals import wilson_interval
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["OperatingPoint", "sensitivity_at_specificity"]
 
@@ -77,9 +80,9 @@ def sensitivity_at_specificity(
     labels: np.ndarray,
     *,
     specificity: float = 0.9,
-    chosen_on: tuple[Any, Any] | None = None,
+    chosen_on: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     positive: int = 1,
-    groups: Sequence[Any] | None = None,
+    groups: Sequence[Hashable] | None = None,
     seed: int = 0,
 ) -> OperatingPoint:
     """Say how many of the positive examples are found at a fixed rate of false alarms.
@@ -199,7 +202,7 @@ def _threshold(negatives: np.ndarray, specificity: float) -> float:
     return float(np.sort(negatives)[max(place, 0)])
 
 
-def _grouping(groups: Sequence[Any] | None, truth: np.ndarray) -> np.ndarray:
+def _grouping(groups: Sequence[Hashable] | None, truth: np.ndarray) -> np.ndarray:
     if groups is None:
         return np.arange(len(truth))
     if len(groups) != len(truth):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from keras_practical.utils.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from keras_practical.evaluation.calibration import Calibration
 
 __all__ = ["accuracies", "confusion", "heatmap", "overlaid", "reliability"]
 
@@ -164,7 +166,7 @@ def accuracies(
     return ax
 
 
-def reliability(calibration: Any, *, ax: Axes | None = None) -> Axes:
+def reliability(calibration: Calibration, *, ax: Axes | None = None) -> Axes:
     """Draw how often a model is right against how sure it is.
 
     Use it with `evaluation.measure_calibration`: a calibrated model's points lie on the diagonal,

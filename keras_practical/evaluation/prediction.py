@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,12 +13,15 @@ from keras_practical.data.batches import batches_of, pad
 from keras_practical.utils.checks import as_layers, check_between, check_choice, check_count
 from keras_practical.utils.progress import track
 
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Augmentation, Data
+
 __all__ = ["predict_side_by_side", "predict_with_labels", "predict_with_tta"]
 
 
 def predict_with_labels(
     model: keras.Model,
-    data: Any,
+    data: Data,
     *,
     multi_label: bool = False,
     from_logits: bool = False,
@@ -61,7 +64,7 @@ def predict_with_labels(
 
 def predict_side_by_side(
     models: Sequence[keras.Model],
-    data: Any,
+    data: Data,
     *,
     from_logits: bool = False,
     batch_size: int = 32,
@@ -107,17 +110,16 @@ def predict_side_by_side(
 
 def predict_with_tta(
     model: keras.Model,
-    data: Any,
-    augmentation: Any,
+    data: Data,
+    augmentation: str | Augmentation,
     *,
     n: int = 4,
     beta: float | None = 0.25,
-    return_labels: bool = False,
     multi_label: bool = False,
     from_logits: bool = False,
     batch_size: int = 32,
     verbose: bool = True,
-) -> Any:
+) -> tuple[np.ndarray, np.ndarray]:
     """Predict each image by several views of it (test-time augmentation).
 
     Use it for the last few tenths of a per cent: the errors of the views differ, and their mean
@@ -133,15 +135,14 @@ def predict_with_tta(
         n: Number of random views, >= 1.
         beta: Weight of the image itself against the mean of its random views, in [0, 1]; `None`
             counts all equally. The fixed views of `"flip"` and `"ten_crop"` always count equally.
-        return_labels: Whether to return the labels too, as `predict_with_labels` does.
         multi_label: As in `evaluate`.
         from_logits: As in `evaluate`.
         batch_size: As in `evaluate`.
         verbose: As in `evaluate`.
 
     Returns:
-        Probabilities, float64 of shape `(n, classes)`, in the order of the data; with
-        `return_labels`, a pair of them and integer labels of shape `(n,)`.
+        As `predict_with_labels`: probabilities, float64 of shape `(n, classes)`, and integer labels
+        of shape `(n,)`, both in the order of the data.
 
     Raises:
         ValueError: As in `evaluate`, or an argument is outside its range.
@@ -151,8 +152,9 @@ def predict_with_tta(
     >>> inputs = keras.Input((2, 2, 1))
     >>> model = keras.Model(inputs, keras.layers.Softmax()(inputs[:, 0, :, 0]))
     >>> image = np.array([[[[2.0], [0.0]], [[0.0], [0.0]]]])
-    >>> predict_with_tta(model, (image, [0]), "flip", verbose=False).round(3).tolist()
-    [[0.5, 0.5]]
+    >>> probabilities, labels = predict_with_tta(model, (image, [0]), "flip", verbose=False)
+    >>> probabilities.tolist(), labels.tolist()
+    ([[0.5, 0.5]], [0])
 
     Reference:
         fastai's `Learner.tta`, whose `n` and `beta` these are; ten crops: Krizhevsky et al. (2012).
@@ -160,9 +162,10 @@ def predict_with_tta(
     check_count("n", n)
     if beta is not None:
         check_between("beta", beta, 0.0, 1.0)
-    fixed = isinstance(augmentation, str)
-    if fixed:
+    fixed_views = None
+    if isinstance(augmentation, str):
         check_choice("augmentation", augmentation, _FIXED_VIEWS)
+        fixed_views = _FIXED_VIEWS[augmentation]
     layers = as_layers(augmentation)
 
     def predict(batch: Any) -> np.ndarray:
@@ -171,18 +174,17 @@ def predict_with_tta(
                 "Test-time augmentation needs images of shape (batch, height, width, channels). "
                 f"Received: {getattr(batch, 'shape', type(batch).__name__)}"
             )
-        views = _FIXED_VIEWS[augmentation](batch) if fixed else _random_views(batch, layers, n)
+        views = fixed_views(batch) if fixed_views else _random_views(batch, layers, n)
         found = [
             _probabilities(model.predict_on_batch(view), from_logits, multi_label) for view in views
         ]
-        if fixed:
+        if fixed_views:
             return np.mean(found, axis=0)
         plain = _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
         weight = 1.0 / (n + 1) if beta is None else beta
         return weight * plain + (1.0 - weight) * np.mean(found, axis=0)
 
-    probabilities, labels = _predict_batches(predict, data, batch_size, verbose, multi_label)
-    return (probabilities, labels) if return_labels else probabilities
+    return _predict_batches(predict, data, batch_size, verbose, multi_label)
 
 
 def _random_views(batch: np.ndarray, layers: Sequence[Any], n: int) -> Iterator[np.ndarray]:
@@ -212,7 +214,7 @@ _FIXED_VIEWS = {"flip": _flipped, "ten_crop": _ten_crops}
 
 def _predict_batches(
     predict: Callable[[Any], np.ndarray],
-    data: Any,
+    data: Data,
     batch_size: int,
     verbose: bool,
     multi_label: bool,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_practical.utils.checks import check_count
 from keras_practical.utils.intervals import wilson_interval
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["AccuracyByProperty", "PropertyBin", "accuracy_by_property"]
 
@@ -84,7 +87,7 @@ class AccuracyByProperty:
 
 
 def accuracy_by_property(
-    name: str, values: Any, right: Any, *, bins: int = 4, seed: int = 0
+    name: str, values: npt.ArrayLike, right: npt.ArrayLike, *, bins: int = 4, seed: int = 0
 ) -> AccuracyByProperty:
     """Sort images by a property and measure a model's accuracy in each part.
 

@@ -71,7 +71,7 @@ def near_duplicates(
     *,
     sizes_pixels: Sequence[tuple[int, int]] | np.ndarray | None = None,
     features: np.ndarray | None = None,
-    verbose: bool = False,
+    verbose: bool = True,
 ) -> tuple[SimilarPair, ...]:
     """Find the images that were made from the same one.
 
@@ -108,7 +108,7 @@ def near_duplicates(
     Example:
 
     >>> noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64), "uint8")
-    >>> near_duplicates(np.stack([*noise, noise[0, :, ::-1]]))
+    >>> near_duplicates(np.stack([*noise, noise[0, :, ::-1]]), verbose=False)
     (SimilarPair(first=0, second=2, similarity=1.0, mirrored=True),)
 
     Reference:

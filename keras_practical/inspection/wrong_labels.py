@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,8 @@ from keras_practical.utils.checks import ImageSize, check_choice, check_count
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from keras_practical.utils.types import Data
+
 
 __all__ = ["LabelError", "LabelErrors", "label_errors"]
 
@@ -45,10 +47,10 @@ _FILTERS = (
 def label_errors(
     embeddings: Embeddings | Sequence[Embeddings],
     *,
-    data: Any = None,
+    data: Data | None = None,
     folds: int = 5,
     repeats: int = 1,
-    groups: Sequence[Any] | Callable[[ImageRecord], Any] | None = None,
+    groups: Sequence[Hashable] | Callable[[ImageRecord], Hashable] | None = None,
     strength: float | None = None,
     method: str = "low_self_confidence",
     passes: int = 2,
@@ -248,7 +250,7 @@ def _with_groups(
     return replace(features, index=tuple(replace(record, group=name) for record, name in pairs))
 
 
-def _behind(features: Embeddings, data: Any) -> tuple[ImageIndex, ImageFinder]:
+def _behind(features: Embeddings, data: Data) -> tuple[ImageIndex, ImageFinder]:
     """Return the index that decisions will change, and what fetches its images."""
     index = ImageIndex(features.index, features.class_names)
     source = origin_of(data).source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -20,6 +20,9 @@ from keras_practical.utils.checks import (
     check_count,
 )
 
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Augmentation
+
 __all__ = ["classifier"]
 
 
@@ -31,7 +34,7 @@ def classifier(
     weights: str | Path | None = "imagenet",
     head: str = "linear",
     dropout: float | None = None,
-    augmentation: Any = None,
+    augmentation: Augmentation | None = None,
     label_smoothing: float = 0.0,
     preprocessing: str | None = None,
     seed: int | None = None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Tensor
 
-def pooled(features: Any, *, argument: str = "backbone", kind: str = "Average") -> Any:
+
+def pooled(features: Tensor, *, argument: str = "backbone", kind: str = "Average") -> Tensor:
     """Return one vector an image, of a feature map, a sequence of vectors or a vector.
 
     Args:
@@ -34,7 +37,7 @@ def pooled(features: Any, *, argument: str = "backbone", kind: str = "Average") 
     return getattr(keras.layers, f"Global{kind}Pooling{rank - 2}D")()(features)
 
 
-def linear_head(features: Any, class_count: int, *, dropout: float, seed: int | None) -> Any:
+def linear_head(features: Tensor, class_count: int, *, dropout: float, seed: int | None) -> Tensor:
     """Return class probabilities of vectors, after dropout.
 
     Args:
@@ -57,7 +60,7 @@ def linear_head(features: Any, class_count: int, *, dropout: float, seed: int | 
     )(features)
 
 
-def mlp_head(features: Any, class_count: int, *, dropout: float, seed: int | None) -> Any:
+def mlp_head(features: Tensor, class_count: int, *, dropout: float, seed: int | None) -> Tensor:
     """Return class probabilities by fastai's head: both kinds of pooling and a hidden layer.
 
     Args:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_practical.utils.checks import check_between
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Tensor
 
 __all__ = ["SmoothedSparseCategoricalCrossentropy"]
 
@@ -54,7 +57,7 @@ class SmoothedSparseCategoricalCrossentropy(keras.losses.Loss):
         self.label_smoothing = label_smoothing
         self.from_logits = from_logits
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return each example's loss, of shape `(batch,)`."""
         y_pred = ops.convert_to_tensor(y_pred)
         class_count = y_pred.shape[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -22,6 +22,9 @@ from keras_practical.utils.checks import (
     check_count,
 )
 
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Augmentation
+
 __all__ = ["classifier", "slice_attention"]
 
 
@@ -34,7 +37,7 @@ def classifier(
     weights: str | Path | None = "imagenet",
     attention_units: int = 128,
     dropout: float = 0.2,
-    augmentation: Any = None,
+    augmentation: Augmentation | None = None,
     preprocessing: str | None = None,
     seed: int | None = None,
 ) -> keras.Model:

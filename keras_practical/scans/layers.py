@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Shape, Tensor
 
 __all__ = ["AttentionPooling", "SlicesAsImages"]
 
@@ -29,7 +32,7 @@ class SlicesAsImages(keras.layers.Layer):
         super().__init__(**options)
         self.channels = channels
 
-    def call(self, volumes: Any) -> Any:
+    def call(self, volumes: Tensor) -> Tensor:
         """Return images of shape `(batch * depth, height, width, channels)`."""
         # Slices that only fill up are -1 all over; they become black.
         images = ops.maximum(ops.reshape(volumes, (-1, *volumes.shape[2:])), 0)
@@ -75,11 +78,11 @@ class AttentionPooling(keras.layers.Layer):
         self.units = units
         self.seed = seed
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the weights."""
         size = input_shape[0][-1]
 
-        def matrix(name: str, shape: tuple[int, int], offset: int) -> Any:
+        def matrix(name: str, shape: tuple[int, int], offset: int) -> Tensor:
             seed = None if self.seed is None else self.seed + offset
             return self.add_weight(
                 name=name, shape=shape, initializer=keras.initializers.GlorotUniform(seed)
@@ -89,7 +92,7 @@ class AttentionPooling(keras.layers.Layer):
         self.gate = matrix("gate", (size, self.units), 1)
         self.score = matrix("score", (self.units, 1), 2)
 
-    def call(self, inputs: Any) -> tuple[Any, Any]:
+    def call(self, inputs: Tensor) -> tuple[Any, Any]:
         """Return one vector a scan, `(batch, size)`, and the weights of its slices."""
         features, volumes = inputs
         shape = ops.shape(volumes)
@@ -103,12 +106,12 @@ class AttentionPooling(keras.layers.Layer):
         weights = ops.cast(attention, stacked.dtype)
         return ops.sum(stacked * weights[:, :, None], axis=1), attention
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, Any]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Any, Any]:
         """Return the shapes of the vectors and of the weights."""
         features, volumes = input_shape
         return (volumes[0], features[-1]), tuple(volumes[:2])
 
-    def compute_output_spec(self, inputs: Any) -> tuple[Any, Any]:
+    def compute_output_spec(self, inputs: Tensor) -> tuple[Any, Any]:
         """Return the kinds of both outputs."""
         vectors, weights = self.compute_output_shape([part.shape for part in inputs])
         return (

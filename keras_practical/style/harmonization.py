@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -40,6 +40,9 @@ from keras_practical.utils.checks import check_count, check_positive
 from keras_practical.utils.keras_internals.gradients import value_and_gradient
 from keras_practical.utils.progress import progress_bar
 
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Image
+
 __all__ = ["harmonize"]
 
 # Chosen by eye on two of the paper's images: less, and the object dissolves.
@@ -47,15 +50,15 @@ CONTENT_WEIGHT = 4.0
 
 
 def harmonize(
-    painting: Any,
-    composite: Any,
-    mask: Any,
+    painting: Image,
+    composite: Image,
+    mask: Image,
     *,
     extractor: str | keras.Model = "VGG19",
     layers: StyleLayers | None = None,
     weights: str | Path | None = "imagenet",
     preprocessing: str | None = None,
-    dilated_mask: Any = None,
+    dilated_mask: Image | None = None,
     image_size: int = 512,
     strength: float | str = "auto",
     steps: int = 150,

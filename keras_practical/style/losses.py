@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Tensor
 
 __all__ = [
     "StyleProgress",
@@ -27,7 +30,7 @@ __all__ = [
 ]
 
 
-def gram_matrix(features: Any) -> Any:
+def gram_matrix(features: Tensor) -> Tensor:
     """Return how often each two features come together, which is what a style is made of.
 
     Args:
@@ -50,7 +53,7 @@ def gram_matrix(features: Any) -> Any:
     )
 
 
-def style_loss(features: Any, gram: Any) -> Any:
+def style_loss(features: Tensor, gram: Tensor) -> Tensor:
     """Return how far the Gram matrix of features is from one that is wanted.
 
     Args:
@@ -68,7 +71,7 @@ def style_loss(features: Any, gram: Any) -> Any:
     return _relative(gram_matrix(features), ops.convert_to_tensor(gram))
 
 
-def content_loss(features: Any, wanted: Any) -> Any:
+def content_loss(features: Tensor, wanted: Tensor) -> Tensor:
     """Return how far features are, place by place, from those of the image before.
 
     Args:
@@ -86,7 +89,7 @@ def content_loss(features: Any, wanted: Any) -> Any:
     return _relative(ops.convert_to_tensor(features), ops.convert_to_tensor(wanted))
 
 
-def histogram_loss(features: Any, wanted: Any) -> Any:
+def histogram_loss(features: Tensor, wanted: Tensor) -> Tensor:
     """Return how far each channel is from its values remapped to a wanted histogram.
 
     A channel's values, remapped so that their histogram is the wanted one and their order stays,
@@ -135,7 +138,7 @@ def quantiles(values: np.ndarray, n: int) -> np.ndarray:
     return np.stack(columns, axis=1).astype("float32")
 
 
-def total_variation(image: Any, weights: Any) -> Any:
+def total_variation(image: Tensor, weights: Tensor) -> Tensor:
     """Return the mean squared difference between neighbouring pixels where `weights` says.
 
     Args:
@@ -156,7 +159,7 @@ def total_variation(image: Any, weights: Any) -> Any:
     return (ops.sum(down) + ops.sum(right)) / ops.maximum(ops.sum(weights), 1.0)
 
 
-def _relative(found: Any, wanted: Any) -> Any:
+def _relative(found: Any, wanted: Tensor) -> Tensor:
     return ops.sum((found - wanted) ** 2) / ops.maximum(ops.sum(wanted**2), 1e-12)
 
 
@@ -242,11 +245,11 @@ def objective_of(
     is below 1; the `mask` that is to be smooth; and the parts' `weights`.
     """
 
-    def objective(pixels: Any, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def objective(pixels: Tensor, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         shown = wanted["painting"] + wanted["alpha"] * (pixels - wanted["painting"])
         found = maps(255.0 * shown[None])
 
-        def at(name: str) -> Any:
+        def at(name: str) -> Tensor:
             cells = ops.reshape(found[name], (-1, found[name].shape[-1]))
             return ops.take(cells, wanted["places"][name], axis=0)
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_practical.data.reading import read_image
 from keras_practical.utils.checks import check_positive
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Image
 
 __all__ = ["Paste", "as_image", "as_mask", "denoise_chrominance", "dilated", "feathered", "paste"]
 
@@ -49,12 +52,12 @@ class Paste:
 
 
 def paste(
-    object: Any,
-    painting: Any,
+    object: Image,
+    painting: Image,
     position: tuple[float, float],
     scale: float = 1.0,
     *,
-    mask: Any = None,
+    mask: Image | None = None,
 ) -> Paste:
     """Put a cut-out object on a painting, and make the masks that `harmonize` wants.
 
@@ -129,7 +132,7 @@ def paste(
     )
 
 
-def as_image(name: str, image: Any, *, alpha: bool = False) -> np.ndarray:
+def as_image(name: str, image: Image, *, alpha: bool = False) -> np.ndarray:
     """Return an image as uint8 of shape `(height, width, 3)`, or 4 if it may have alpha.
 
     Args:
@@ -179,7 +182,7 @@ def as_image(name: str, image: Any, *, alpha: bool = False) -> np.ndarray:
     return np.rint(read_image(found)).astype("uint8")
 
 
-def as_mask(name: str, mask: Any, shape: tuple[int, int]) -> np.ndarray:
+def as_mask(name: str, mask: Image, shape: tuple[int, int]) -> np.ndarray:
     """Return a mask as float32 in [0, 1], scaled to an image's height and width.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -28,12 +28,15 @@ from keras_practical.utils.checks import check_count, check_positive
 from keras_practical.utils.keras_internals.gradients import value_and_gradient
 from keras_practical.utils.progress import progress_bar
 
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Image
+
 __all__ = ["restyle"]
 
 
 def restyle(
-    content: Any,
-    style: Any,
+    content: Image,
+    style: Image,
     *,
     extractor: str | keras.Model = "VGG19",
     layers: StyleLayers | None = None,

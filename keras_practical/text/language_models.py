@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ from keras_practical.training.layer_rates import scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
 from keras_practical.utils.checks import check_between, check_count, check_positive
 from keras_practical.utils.progress import track
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Tensor
 
 __all__ = [
     "LanguageModelEvaluation",
@@ -326,12 +329,12 @@ class _NextPieceLoss(keras.layers.Layer):
         super().__init__(**kwargs)
         self.head = head
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         states, targets = inputs
         return self.head.sampled_loss(states, targets)
 
 
-def _mean_over_pieces(real: Any, losses: Any) -> Any:
+def _mean_over_pieces(real: Any, losses: Any) -> Tensor:
     return ops.sum(losses * real) / ops.maximum(ops.sum(real), 1.0)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_practical.utils.checks import check_count, check_positive
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Shape, Tensor
 
 __all__ = ["ConcatPooling", "NextPiece", "PieceWeights", "RunningMean"]
 
@@ -34,7 +37,7 @@ class RunningMean(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
-    def call(self, sequence: Any) -> Any:
+    def call(self, sequence: Tensor) -> Tensor:
         """Return the means, of the shape of `sequence`: `(batch, length, size)`."""
         counts = ops.cumsum(ops.ones_like(sequence[:, :, :1]), axis=1)
         return ops.cumsum(sequence, axis=1) / counts
@@ -63,7 +66,7 @@ class PieceWeights(keras.layers.Embedding):
         kwargs = {"embeddings_initializer": "ones", "trainable": False, **kwargs}
         super().__init__(input_dim, 1, **kwargs)
 
-    def call(self, numbers: Any) -> Any:
+    def call(self, numbers: Tensor) -> Tensor:
         """Return weights of shape `(batch, length)`."""
         weights = ops.squeeze(super().call(numbers), -1)
         return ops.where(numbers != 0, weights, 0.0)
@@ -113,7 +116,7 @@ class ConcatPooling(keras.layers.Layer):
             )
         self.parts = tuple(parts)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Pool a sequence `(batch, length, size)` by weights `(batch, length)`, 0 for padding."""
         sequence, weights = inputs
         weights = ops.cast(weights, sequence.dtype)
@@ -172,7 +175,7 @@ class NextPiece(keras.layers.Layer):
         self.vocabulary_size, self.negatives, self.seed = vocabulary_size, negatives, seed
         self._generator = keras.random.SeedGenerator(seed)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make a vector and a bias for each piece, and how often each is drawn."""
         size = input_shape[-1]
         shape = (self.vocabulary_size,)
@@ -193,12 +196,12 @@ class NextPiece(keras.layers.Layer):
         drawn = shares**0.75
         self.frequency.assign(drawn / drawn.sum())
 
-    def call(self, states: Any) -> Any:
+    def call(self, states: Tensor) -> Tensor:
         """Return log-probabilities of shape `(batch, length, vocabulary_size)`."""
         logits = ops.matmul(states, ops.transpose(self.kernel)) + self.bias
         return ops.log_softmax(logits, axis=-1)
 
-    def sampled_loss(self, states: Any, targets: Any) -> Any:
+    def sampled_loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """Return the loss at each place, 0 for padding: `(batch, length)`, about the full one."""
         ones = ops.cast(ops.reshape(targets, (-1,)), "int32")
         flat = ops.reshape(states, (-1, self.kernel.shape[-1]))

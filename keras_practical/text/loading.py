@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from keras_practical.text.sources import (
     rows_of_tfds,
 )
 from keras_practical.utils.checks import check_between, check_choice, check_count
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Arrays
 
 __all__ = ["LabelledTexts", "TextData", "load_texts", "load_unlabelled_texts"]
 
@@ -111,7 +114,7 @@ class TextData:
 
 
 def load_texts(
-    source: str | Path | tuple[Any, Any] | Mapping[str, tuple[Any, Any]],
+    source: str | Path | Arrays | Mapping[str, Arrays],
     *,
     validation_fraction: float = 0.2,
     seed: int = 0,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_practical.data.named_sets import open_tfds
 from keras_practical.data.sources import SPLIT_NAMES, decided
 from keras_practical.text.files import read_file, read_text_table
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Arrays
 
 __all__ = ["TextRow", "rows_of_arrays", "rows_of_folder", "rows_of_table", "rows_of_tfds"]
 
@@ -176,7 +179,7 @@ def rows_of_folder(
     return rows
 
 
-def rows_of_arrays(arrays: Any) -> list[TextRow]:
+def rows_of_arrays(arrays: Arrays | Mapping[str, Arrays]) -> list[TextRow]:
     """List the texts of `(texts, labels)`, or of a mapping from split to such pairs.
 
     Args:

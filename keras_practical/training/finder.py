@@ -31,6 +31,8 @@ from keras_practical.utils.progress import progress_bar
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from keras_practical.utils.types import Data
+
 __all__ = ["LRFinderResult", "find_lr"]
 
 RULES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
@@ -172,7 +174,7 @@ class LRFinderResult:
 
 def find_lr(
     model: keras.Model,
-    data: Any,
+    data: Data,
     *,
     start_learning_rate: float = 1e-7,
     end_learning_rate: float = 10.0,
@@ -264,7 +266,7 @@ def find_lr(
     return result
 
 
-def _check(model: keras.Model, data: Any) -> None:
+def _check(model: keras.Model, data: Data) -> None:
     if not model.built or not model.compiled:
         raise ValueError(
             "`model` must be built and compiled. Give it a keras.Input or call it on one batch, "
@@ -278,7 +280,7 @@ def _check(model: keras.Model, data: Any) -> None:
         )
 
 
-def _reordered(data: Any, repeat: int) -> Any:
+def _reordered(data: Data, repeat: int) -> Any:
     """Return arrays in another order for each repeat: under a global seed, `fit` has but one."""
     if repeat == 0 or not isinstance(data, tuple | list):
         return data
@@ -287,7 +289,7 @@ def _reordered(data: Any, repeat: int) -> Any:
     return keras.tree.map_structure(lambda array: np.asarray(array)[order], data)
 
 
-def _run_ramp(model: keras.Model, data: Any, ramp: _Ramp, options: dict[str, Any]) -> None:
+def _run_ramp(model: keras.Model, data: Data, ramp: _Ramp, options: dict[str, Any]) -> None:
     optimizer = innermost(model.optimizer)
     first = steps_taken(optimizer)
     steer(optimizer, learning_rate=lambda step: ramp.schedule(ops.cast(step, "int32") - first))

@@ -24,6 +24,8 @@ from keras_practical.utils.keras_internals.step import Overlay, put_on, take_off
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from keras_practical.utils.types import Tensor
+
 __all__ = ["OneCycle"]
 
 
@@ -261,7 +263,7 @@ class OneCycle(keras.callbacks.Callback):
     def _skipping(self, train_function: Callable[..., Any], batches: int) -> Callable[..., Any]:
         """Pass over what `self._batches_done` says was trained before a run was killed."""
 
-        def step(*arguments: Any) -> Any:
+        def step(*arguments: Any) -> Tensor:
             if self._batches_done <= 0:
                 return train_function(*arguments)
             self._batches_done -= batches
@@ -298,5 +300,5 @@ def _momentum_cycle(momentum: tuple[float, float], warmup_fraction: float) -> li
     )
 
 
-def _is_fraction(value: Any) -> bool:
+def _is_fraction(value: Tensor) -> bool:
     return isinstance(value, Real) and 0 < float(value) < 1

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_practical.utils.drawing import BLUE, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
+    import keras
+    import numpy.typing as npt
     from matplotlib.axes import Axes
 
 __all__ = ["learning_curves", "learning_rate_finder", "schedule"]
 
 
-def learning_curves(history: Any, *, metric: str = "accuracy", ax: Axes | None = None) -> Axes:
+def learning_curves(
+    history: keras.callbacks.History | Mapping[str, Sequence[float]],
+    *,
+    metric: str = "accuracy",
+    ax: Axes | None = None,
+) -> Axes:
     """Draw a metric over the epochs, for training and, if there is any, validation.
 
     Use it to see whether more epochs would help (both still rise) or the model learns by heart
@@ -60,7 +68,11 @@ def learning_curves(history: Any, *, metric: str = "accuracy", ax: Axes | None =
 
 
 def schedule(
-    learning_rates: Any, *, momentums: Any = None, label: str | None = None, ax: Axes | None = None
+    learning_rates: npt.ArrayLike,
+    *,
+    momentums: npt.ArrayLike | None = None,
+    label: str | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw a learning-rate schedule, and the momentum on an axis of its own.
 
@@ -92,9 +104,9 @@ def schedule(
 
 
 def learning_rate_finder(
-    learning_rates: Any,
-    smoothed: Any,
-    suggestions: Any,
+    learning_rates: npt.ArrayLike,
+    smoothed: npt.ArrayLike,
+    suggestions: Mapping[str, float],
     *,
     problem: str | None = None,
     ax: Axes | None = None,
@@ -119,15 +131,16 @@ def learning_rate_finder(
     'log'
     """
     ax = axes_or_new(ax, (5.5, 3.5))
-    for losses in smoothed:
-        ax.plot(learning_rates, losses, color=BLUE, alpha=1.0 if len(smoothed) == 1 else 0.35)
-    whole = np.isfinite(smoothed).all(axis=0)
-    mean = np.mean(smoothed, axis=0)
-    if len(smoothed) > 1:
-        ax.plot(learning_rates[whole], mean[whole], color=BLUE)
+    rates, ramps = np.asarray(learning_rates), np.asarray(smoothed)
+    for losses in ramps:
+        ax.plot(rates, losses, color=BLUE, alpha=1.0 if len(ramps) == 1 else 0.35)
+    whole = np.isfinite(ramps).all(axis=0)
+    mean = np.mean(ramps, axis=0)
+    if len(ramps) > 1:
+        ax.plot(rates[whole], mean[whole], color=BLUE)
     shown = mean[whole]
     for (name, rate), marker in zip(suggestions.items(), "osv^", strict=False):
-        height = np.interp(np.log(rate), np.log(learning_rates[whole]), shown)
+        height = np.interp(np.log(rate), np.log(rates[whole]), shown)
         ax.plot(rate, height, marker, color=ORANGE, label=f"{name} {rate:.2g}")
     if len(shown):
         # The explosion at the end would flatten everything before it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -12,6 +12,9 @@ import numpy as np
 from keras_practical.data.origin import origin_of
 from keras_practical.utils.keras_internals.checkpoint import HookedBackup
 from keras_practical.utils.keras_internals.optimizer import steps_taken
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
 
 __all__ = ["BackupAndRestore", "SetEpoch"]
 
@@ -98,7 +101,7 @@ class SetEpoch(keras.callbacks.Callback):
         `set_epoch` of PyTorch's `DistributedSampler`.
     """
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Data) -> None:
         super().__init__()
         self._orders = origin_of(dataset).orders
         if not self._orders:

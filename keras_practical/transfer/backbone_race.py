@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -22,6 +22,8 @@ from keras_practical.utils.drawing import axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from keras_practical.utils.types import Data
 
 __all__ = ["BackboneRace", "RaceResult", "compare_backbones"]
 
@@ -140,7 +142,7 @@ class BackboneRace:
 
 
 def compare_backbones(
-    data: Any,
+    data: Data,
     backbones: Sequence[str | keras.Model],
     *,
     folds: int = 5,

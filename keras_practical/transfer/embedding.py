@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -22,14 +22,17 @@ from keras_practical.utils.keras_internals.fingerprint import layers_fingerprint
 from keras_practical.utils.keras_internals.layers import seed_generators
 from keras_practical.utils.progress import progress_bar
 
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Augmentation, Data
+
 __all__ = ["embed"]
 
 
 def embed(
     model: str | keras.Model,
-    data: Any,
+    data: Data,
     *,
-    augmentation: Any = None,
+    augmentation: Augmentation | None = None,
     views: int = 1,
     seed: int = 0,
     batch_size: int | None = None,

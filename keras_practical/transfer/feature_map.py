@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from keras_practical.utils.drawing import PALETTE, axes_or_new, text_color
 from keras_practical.utils.progress import progress_bar
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.axes import Axes
 
 __all__ = ["EmbeddingMap", "embedding_map"]
@@ -115,7 +116,7 @@ def embedding_map(
     embeddings: Embeddings,
     *,
     method: str = "pca",
-    wrong: Any = None,
+    wrong: npt.ArrayLike | None = None,
     perplexity: float = 30.0,
     seed: int = 0,
     verbose: bool = True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -19,14 +19,17 @@ from keras_practical.training.resuming import SetEpoch
 from keras_practical.transfer.frozen_phase import HeadTraining, head_training
 from keras_practical.utils.checks import check_count, check_positive
 
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
+
 __all__ = ["fine_tune"]
 
 
 def fine_tune(
     model: keras.Model,
-    train: Any,
+    train: Data,
     *,
-    validation_data: Any = None,
+    validation_data: Data | None = None,
     epochs: int = 2,
     frozen_epochs: int = 2,
     max_learning_rate: float | str = 1e-3,
@@ -182,7 +185,7 @@ class _FineTuning:
             ]
             scale_learning_rates(self._model.optimizer, variables, multipliers)
 
-    def search(self, trained: keras.Model, data: Any, *, default: float) -> float:
+    def search(self, trained: keras.Model, data: Data, *, default: float) -> float:
         """Ask the finder for a learning rate, and say which it is and why."""
         result = find_lr(trained, data, verbose=False)
         rate, reason = _supported_rate(result, default)
@@ -193,8 +196,8 @@ class _FineTuning:
     def run(
         self,
         trained: keras.Model,
-        data: Any,
-        held_out: Any,
+        data: Data,
+        held_out: Data,
         *,
         epochs: range,
         peak: float,

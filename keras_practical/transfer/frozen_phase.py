@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ from keras_practical.data.origin import origin_of
 from keras_practical.transfer.embedding import embed
 from keras_practical.transfer.feature_network import split_at_features
 from keras_practical.utils.keras_internals.layers import compiled_metrics, draws, random_layer
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
 
 __all__ = ["FeatureBatches", "HeadTraining", "head_training"]
 
@@ -102,9 +105,9 @@ class HeadTraining:
 
 def head_training(
     model: keras.Model,
-    train: Any,
+    train: Data,
     *,
-    validation_data: Any,
+    validation_data: Data,
     callbacks: Sequence[keras.callbacks.Callback],
     views: int | None,
     cache_dir: str | Path | None,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -19,6 +19,9 @@ from keras_practical.models.classifiers import classifier
 from keras_practical.transfer.embedding import embed
 from keras_practical.utils.checks import ImageSize, check_count, check_positive
 from keras_practical.utils.regression import best_strength, linear_head, probabilities_of
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Augmentation, Data
 
 __all__ = ["Probe", "fit_probe", "linear_probe"]
 
@@ -115,11 +118,11 @@ def fit_probe(
 
 def linear_probe(
     backbone: str | keras.Model,
-    data: Any,
+    data: Data,
     *,
     image_size: ImageSize | None = None,
     preprocessing: str | None = None,
-    augmentation: Any = None,
+    augmentation: Augmentation | None = None,
     views: int = 1,
     strength: float | None = None,
     cache_dir: str | Path | None = None,

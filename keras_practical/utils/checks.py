@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Augmentation
 
 ImageSize = int | tuple[int, int]
 Range = float | tuple[float, float]
@@ -81,7 +84,7 @@ def check_probability(value: Any, names: Sequence[str]) -> dict[str, float]:
     return {name: float(given.get(name, 1.0)) for name in names}
 
 
-def as_layers(augmentation: Any) -> list[Any]:
+def as_layers(augmentation: Augmentation) -> list[Any]:
     """Return `augmentation`, a layer, a list of them or `None`, as a list."""
     if augmentation is None:
         return []

@@ -26,13 +26,13 @@ def predict(model, images):
 
 
 def test_flip_is_the_mean_of_both_views_in_order(model):
-    found = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", batch_size=3, verbose=False)
+    found, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", batch_size=3, verbose=False)
     expected = (predict(model, IMAGES) + predict(model, IMAGES[:, :, ::-1])) / 2
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_ten_crops_are_corners_and_middle_and_their_mirror_images(model):
-    found = kp.predict_with_tta(model, (IMAGES, LABELS), "ten_crop", verbose=False)
+    found, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "ten_crop", verbose=False)
     views = []
     for top, left in ((0, 0), (0, 1), (1, 0), (1, 1), (0, 0)):
         crop = IMAGES[:, top : top + 7, left : left + 7]
@@ -56,7 +56,9 @@ class Darker(keras.layers.Layer):
 
 @pytest.mark.parametrize("beta", [0.25, None])
 def test_random_views_follow_fastais_rule_or_count_equally(model, beta):
-    found = kp.predict_with_tta(model, (IMAGES, LABELS), [Darker()], n=3, beta=beta, verbose=False)
+    found, _ = kp.predict_with_tta(
+        model, (IMAGES, LABELS), [Darker()], n=3, beta=beta, verbose=False
+    )
     views = [predict(model, IMAGES * (1 - 0.1 * k)) for k in (1, 2, 3)]
     # One of four views counts a quarter too.
     expected = 0.25 * predict(model, IMAGES) + 0.75 * np.mean(views, axis=0)
@@ -64,7 +66,7 @@ def test_random_views_follow_fastais_rule_or_count_equally(model, beta):
 
 
 def test_beta_weighs_the_picture_itself(model):
-    plain = kp.predict_with_tta(model, (IMAGES, LABELS), Darker(), n=2, beta=1.0, verbose=False)
+    plain, _ = kp.predict_with_tta(model, (IMAGES, LABELS), Darker(), n=2, beta=1.0, verbose=False)
     np.testing.assert_allclose(plain, predict(model, IMAGES), atol=1e-6)
 
 
@@ -73,8 +75,8 @@ def test_logits_are_averaged_as_probabilities(model):
     logits.add(keras.layers.Dense(3))
     logits.build()
     logits.set_weights(model.get_weights())
-    one = kp.predict_with_tta(logits, (IMAGES, LABELS), "flip", from_logits=True, verbose=False)
-    other = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
+    one, _ = kp.predict_with_tta(logits, (IMAGES, LABELS), "flip", from_logits=True, verbose=False)
+    other, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
@@ -83,8 +85,8 @@ def test_tta_of_data_sets_keeps_labels_beside_them(model):
     import tensorflow as tf
 
     data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).shuffle(7, seed=0).batch(2)
-    found, labels = kp.predict_with_tta(model, data, "flip", return_labels=True, verbose=False)
-    known = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
+    found, labels = kp.predict_with_tta(model, data, "flip", verbose=False)
+    known, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
     for row, label in zip(found, labels, strict=True):
         match = np.abs(known - row).max(1).argmin()
         np.testing.assert_allclose(known[match], row, atol=1e-6)
@@ -93,15 +95,15 @@ def test_tta_of_data_sets_keeps_labels_beside_them(model):
 
 def test_evaluate_with_tta_judges_the_averaged_probabilities(model):
     found = kp.evaluate(model, (IMAGES, LABELS), tta="flip", verbose=False)
-    probabilities = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
+    probabilities, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
     assert found.accuracy == (probabilities.argmax(1) == LABELS).mean()
     assert found.loss == pytest.approx(-np.log(probabilities[np.arange(7), LABELS]).mean())
 
 
 def test_geometry_as_tta(model):
     layer = RandomGeometry(horizontal_flip=1.0)
-    found = kp.predict_with_tta(model, (IMAGES, LABELS), layer, n=1, beta=0.5, verbose=False)
-    expected = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
+    found, _ = kp.predict_with_tta(model, (IMAGES, LABELS), layer, n=1, beta=0.5, verbose=False)
+    expected, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
