@@ -275,7 +275,7 @@ def public_functions():
 
 
 # What makes layers or a model has Keras's own default, its global seed.
-MAKERS = {"layer", "Layer", "Model", "Sequential"}
+MAKERS = {"Layer", "Model", "Recommendation"}
 TRAINERS = {"fine_tune", "pretrain"}
 
 

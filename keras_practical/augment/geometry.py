@@ -293,28 +293,28 @@ def matrices_of(
         Hartley & Zisserman, *Multiple View Geometry* (2004), section 2.4.
     """
     height, width = ops.cast(height, "float32"), ops.cast(width, "float32")
-    found = {name: ops.convert_to_tensor(value) for name, value in parameters.items()}
+    values = {name: ops.convert_to_tensor(value) for name, value in parameters.items()}
     steps = []
-    if "crop" in found:
-        x, y, part_of_width, part_of_height = ops.unstack(found["crop"], 4, axis=-1)
+    if "crop" in values:
+        x, y, part_of_width, part_of_height = ops.unstack(values["crop"], 4, axis=-1)
         steps.append(_affine(part_of_width, 0.0, x * width, 0.0, part_of_height, y * height))
-    if "flip_x" in found:
-        steps.append(_affine(found["flip_x"], 0.0, 0.0, 0.0, 1.0, 0.0))
-    if "flip_y" in found:
-        steps.append(_affine(1.0, 0.0, 0.0, 0.0, found["flip_y"], 0.0))
-    if "angle" in found:
-        sine, cosine = ops.sin(found["angle"]), ops.cos(found["angle"])
+    if "flip_x" in values:
+        steps.append(_affine(values["flip_x"], 0.0, 0.0, 0.0, 1.0, 0.0))
+    if "flip_y" in values:
+        steps.append(_affine(1.0, 0.0, 0.0, 0.0, values["flip_y"], 0.0))
+    if "angle" in values:
+        sine, cosine = ops.sin(values["angle"]), ops.cos(values["angle"])
         steps.append(_affine(cosine, -sine, 0.0, sine, cosine, 0.0))
-    if "zoom" in found:
-        steps.append(_affine(1.0 / found["zoom"], 0.0, 0.0, 0.0, 1.0 / found["zoom"], 0.0))
-    if "shear" in found:
-        steps.append(_affine(1.0, found["shear"][:, 0], 0.0, found["shear"][:, 1], 1.0, 0.0))
-    if "shift" in found:
-        x, y = found["shift"][:, 0] * width, found["shift"][:, 1] * height
+    if "zoom" in values:
+        steps.append(_affine(1.0 / values["zoom"], 0.0, 0.0, 0.0, 1.0 / values["zoom"], 0.0))
+    if "shear" in values:
+        steps.append(_affine(1.0, values["shear"][:, 0], 0.0, values["shear"][:, 1], 1.0, 0.0))
+    if "shift" in values:
+        x, y = values["shift"][:, 0] * width, values["shift"][:, 1] * height
         steps.append(_affine(1.0, 0.0, -x, 0.0, 1.0, -y))
-    if "corners" in found:
+    if "corners" in values:
         signs = ops.convert_to_tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
-        corners = signs * (1.0 + found["corners"]) * ops.stack([width, height])
+        corners = signs * (1.0 + values["corners"]) * ops.stack([width, height])
         steps.append(perspective(corners, height, width))
     identity = ops.broadcast_to(ops.eye(3, dtype="float32"), (batch_size, 3, 3))
     return functools.reduce(ops.matmul, steps, identity)
@@ -324,9 +324,9 @@ def _affine(*entries: Any) -> Tensor:
     return matrix(*entries, 0.0, 0.0, 1.0)
 
 
-def _box(area: Any, log_aspect: Any, place: Any) -> Tensor:
+def _box(area: Tensor, log_aspect: Tensor, offset: Tensor) -> Tensor:
     """Return the middle and the size of a random-resized-crop, as `matrices_of` takes them."""
     aspect = ops.exp(log_aspect)
     size = ops.stack([ops.sqrt(area * aspect), ops.sqrt(area / aspect)], axis=-1)
     size = ops.minimum(size, 1.0)
-    return ops.concatenate([place * (1.0 - size), size], axis=-1)
+    return ops.concatenate([offset * (1.0 - size), size], axis=-1)

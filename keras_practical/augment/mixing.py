@@ -111,17 +111,17 @@ class BatchMixing(keras.callbacks.Callback):
         if not state:
             return counter.value
         _, _, optimizer_values, _ = state[0]
-        places = [variable is counter for variable in self.model.optimizer.variables]
-        return optimizer_values[places.index(True)]
+        indexes = [variable is counter for variable in self.model.optimizer.variables]
+        return optimizer_values[indexes.index(True)]
 
     def _mix(self, images: Tensor, step: Any) -> tuple[Any, Any, Any]:
         """Return mixed images, each one's partner, and the part that is its own."""
         self._generator.start(step)
-        found = [self._mix_by(layer, images) for layer in self._layers]
-        if len(found) == 1:
-            return found[0]
+        mixed = [self._mix_by(layer, images) for layer in self._layers]
+        if len(mixed) == 1:
+            return mixed[0]
         first = keras.random.uniform((), seed=self._generator) < 0.5
-        return tuple(ops.where(first, one, other) for one, other in zip(*found, strict=True))
+        return tuple(ops.where(first, one, other) for one, other in zip(*mixed, strict=True))
 
     def _mix_by(self, layer: Any, images: Tensor) -> tuple[Any, Any, Any]:
         drawn = layer.get_random_transformation(images, training=True, seed=self._generator)

@@ -292,9 +292,9 @@ def digits(
     ]
 
 
-def _next(seed: int | None, place: int) -> int | None:
+def _next(seed: int | None, index: int) -> int | None:
     """Return a seed of a layer's own: with the same one, all mirrored images would be darker."""
-    return None if seed is None else 1000 * seed + place
+    return None if seed is None else 1000 * seed + index
 
 
 @dataclass(frozen=True, kw_only=True)

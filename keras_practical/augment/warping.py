@@ -193,17 +193,19 @@ def _gather(
     rows, columns = ops.meshgrid(
         ops.arange(size[0], dtype="float32"), ops.arange(size[1], dtype="float32"), indexing="ij"
     )
-    places = ops.stack([columns, rows, ops.ones_like(rows)])
-    mapped = ops.matmul(matrices, ops.reshape(places, (1, 3, -1)))
+    positions = ops.stack([columns, rows, ops.ones_like(rows)])
+    mapped = ops.matmul(matrices, ops.reshape(positions, (1, 3, -1)))
     x, y = mapped[:, 0] / mapped[:, 2], mapped[:, 1] / mapped[:, 2]
     pixels = ops.reshape(images, (batch, height * width, channels))
 
     def tap(column: Tensor, row: Tensor) -> Tensor:
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         index = _fold(row, height, fill_mode) * width + _fold(column, width, fill_mode)
-        found = ops.take_along_axis(pixels, index[..., None], axis=1)
-        found = ops.cast(found, "float32")
-        return found if fill_mode != "constant" else ops.where(inside[..., None], found, fill_value)
+        values = ops.take_along_axis(pixels, index[..., None], axis=1)
+        values = ops.cast(values, "float32")
+        return (
+            values if fill_mode != "constant" else ops.where(inside[..., None], values, fill_value)
+        )
 
     if interpolation == "nearest":
         values = tap(ops.round(x), ops.round(y))

@@ -179,26 +179,26 @@ def windowed(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
         DICOM PS3.3, C.11.2.1.2.
     """
     low, high = _range(slices)
-    for one in slices:
-        if one.values.ndim == 3:
-            yield one.values
+    for slice_ in slices:
+        if slice_.values.ndim == 3:
+            yield slice_.values
             continue
         if isinstance(window, str) and window in CT_WINDOWS:
-            if one.modality not in ("CT", ""):
+            if slice_.modality not in ("CT", ""):
                 raise ValueError(
                     f"window {window!r} is in Hounsfield units, which only CT has, and this is "
-                    f'{one.modality}; pass (center, width) or "file"'
+                    f'{slice_.modality}; pass (center, width) or "file"'
                 )
             function = _linear(*CT_WINDOWS[window])
         elif not isinstance(window, str):
             function = _linear(*window)
         else:
-            own = one.own_window if window == "file" else None
+            own = slice_.own_window if window == "file" else None
             function = own or between(low, high)
-        light = function(one.values)
-        light = 1.0 - light if one.bright_is_low else light
-        if one.outside is not None:
-            light = np.where(one.outside, 0.0, light)
+        light = function(slice_.values)
+        light = 1.0 - light if slice_.bright_is_low else light
+        if slice_.outside is not None:
+            light = np.where(slice_.outside, 0.0, light)
         yield np.rint(255.0 * light).astype("uint8")
 
 
@@ -258,10 +258,10 @@ def _attribute(dataset: Data, frame: int, name: str, default: Any = None) -> Any
     """Return an attribute of a frame; enhanced files keep those in functional groups."""
     if dataset.get(name) is not None:
         return dataset.get(name)
-    for groups, place in (("PerFrame", frame), ("Shared", 0)):
+    for groups, index in (("PerFrame", frame), ("Shared", 0)):
         sequence = dataset.get(f"{groups}FunctionalGroupsSequence")
-        if sequence and place < len(sequence):
-            for element in sequence[place]:
+        if sequence and index < len(sequence):
+            for element in sequence[index]:
                 if element.VR == "SQ" and element.value and element.value[0].get(name) is not None:
                     return element.value[0].get(name)
     return default
@@ -308,20 +308,20 @@ def _outside(stored: np.ndarray, dataset: Data) -> np.ndarray | None:
 
 def _position(dataset: Data, frame: int) -> float | None:
     """Return the place along the normal of the slice, which grows towards the head."""
-    place = _attribute(dataset, frame, "ImagePositionPatient")
+    position = _attribute(dataset, frame, "ImagePositionPatient")
     axes = _attribute(dataset, frame, "ImageOrientationPatient")
-    if place is None or axes is None or len(place) != 3 or len(axes) != 6:
+    if position is None or axes is None or len(position) != 3 or len(axes) != 6:
         return None
     axes = [float(value) for value in axes]
-    return float(np.dot(np.cross(axes[:3], axes[3:]), [float(value) for value in place]))
+    return float(np.dot(np.cross(axes[:3], axes[3:]), [float(value) for value in position]))
 
 
 def _range(slices: Sequence[Slice]) -> tuple[float, float]:
     """Return the smallest and the largest value that was measured."""
     low, high = np.inf, -np.inf
-    for one in slices:
-        if one.values.ndim == 2:
-            values = one.values if one.outside is None else one.values[~one.outside]
+    for slice_ in slices:
+        if slice_.values.ndim == 2:
+            values = slice_.values if slice_.outside is None else slice_.values[~slice_.outside]
             low, high = min(low, float(values.min())), max(high, float(values.max()))
     return low, high
 

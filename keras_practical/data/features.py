@@ -53,16 +53,16 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, places: Sequence[int] | np.ndarray) -> Embeddings:
-        """Return the embeddings of the images at `places` only, in that order; or of a mask's."""
-        chosen = np.asarray(places)
-        places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype("int64")
+    def take(self, indexes: Sequence[int] | np.ndarray) -> Embeddings:
+        """Return the embeddings of the images at `indexes` only, in that order; or of a mask's."""
+        chosen = np.asarray(indexes)
+        indexes = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype("int64")
         return replace(
             self,
-            features=self.features[places],
-            labels=self.labels[places],
-            index=tuple(self.index[place] for place in places) if self.index else (),
-            views=self.views[:, places] if len(self.views) else self.views,
+            features=self.features[indexes],
+            labels=self.labels[indexes],
+            index=tuple(self.index[index] for index in indexes) if self.index else (),
+            views=self.views[:, indexes] if len(self.views) else self.views,
         )
 
     def all_views(self) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ def blur_effect(grey: np.ndarray) -> float:
     import cv2
 
     image = grey.astype("float32")
-    found = []
+    effects = []
     for axis, window in ((0, (1, BLUR_WINDOW)), (1, (BLUR_WINDOW, 1))):
         sharp = np.abs(np.diff(image, axis=axis))
         blurred = np.abs(np.diff(cv2.blur(image, window), axis=axis))
@@ -40,8 +40,8 @@ def blur_effect(grey: np.ndarray) -> float:
         if total < sharp.size * 0.1:
             return float("nan")
         lost = float(np.maximum(sharp - blurred, 0).sum())
-        found.append(1.0 - lost / total)
-    return max(found)
+        effects.append(1.0 - lost / total)
+    return max(effects)
 
 
 def look(images: np.ndarray) -> dict[str, np.ndarray]:

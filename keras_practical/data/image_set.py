@@ -62,38 +62,38 @@ class PixelSource:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, places: Sequence[int] | np.ndarray) -> PixelSource:
-        """Return a source of the images at `places` only, in that order."""
-        places = np.asarray(places, "int64")
-        order = self.order and EpochOrder(len(places), self.order.seed)
+    def take(self, indexes: Sequence[int] | np.ndarray) -> PixelSource:
+        """Return a source of the images at `indexes` only, in that order."""
+        indexes = np.asarray(indexes, "int64")
+        order = self.order and EpochOrder(len(indexes), self.order.seed)
         return replace(
             self,
-            rows=self.rows[places],
-            labels=self.labels[places],
-            records=tuple(self.records[place] for place in places),
+            rows=self.rows[indexes],
+            labels=self.labels[indexes],
+            records=tuple(self.records[index] for index in indexes),
             order=order,
         )
 
-    def read_filled(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images at `places`, and the places that they really are of.
+    def read_filled(self, indexes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images at `indexes`, and the indexes that they really are of.
 
         A readable image stands in for each that can't be read: one of the same batch or, if there
         is none, any other. So batches keep their size and an epoch its number of steps, on which
         schedules rely.
         """
-        images, readable = self.store.read(self.rows[places])
+        images, readable = self.store.read(self.rows[indexes])
         if readable.all():
-            return images, places
-        places = np.array(places)
+            return images, indexes
+        indexes = np.array(indexes)
         gaps, whole = np.flatnonzero(~readable), np.flatnonzero(readable)
         if len(whole):
             fillers = np.resize(whole, len(gaps))
-            images[gaps], places[gaps] = images[fillers], places[fillers]
-            return images, places
+            images[gaps], indexes[gaps] = images[fillers], indexes[fillers]
+            return images, indexes
         for other, row in enumerate(self.rows):
             image, readable = self.store.read([row])
             if readable[0]:
-                return np.repeat(image, len(places), 0), np.full(len(places), other)
+                return np.repeat(image, len(indexes), 0), np.full(len(indexes), other)
         raise ValueError("Not one of the training images can be read any more.")
 
 
@@ -101,7 +101,7 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
     """Return the data set that reads a source, batch by batch.
 
     Args:
-        source: Images and labels, such as `load_images(...).train.source.take(places)`.
+        source: Images and labels, such as `load_images(...).train.source.take(indexes)`.
 
     Returns:
         A `tf.data.Dataset` as in `ImageData`, shuffled anew each time if the source has an order.
@@ -131,12 +131,12 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
                 "The data set that is being read has been deleted. Keep what `load_images` "
                 "returned for as long as it is read."
             )
-        places = batch
+        indexes = batch
         if source.order is not None:
-            images, places = source.read_filled(batch)
+            images, indexes = source.read_filled(batch)
         else:
             images, _ = source.store.read(source.rows[batch])
-        return images, source.labels[places]
+        return images, source.labels[indexes]
 
     def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, batch_labels = tf.numpy_function(
@@ -146,14 +146,14 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
         batch_labels.set_shape((None,))
         return tf.cast(images, tf.float32), batch_labels
 
-    places = tf.data.Dataset.range(len(source))
+    indexes = tf.data.Dataset.range(len(source))
     if order is not None:
         # Each iterator draws its order once, when it starts.
-        places = tf.data.Dataset.range(1).map(
+        indexes = tf.data.Dataset.range(1).map(
             lambda _: tf.ensure_shape(tf.numpy_function(order.draw, [], tf.int64), [None])
         )
-        places = places.unbatch().apply(tf.data.experimental.assert_cardinality(len(source)))
-    dataset = places.batch(source.batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+        indexes = indexes.unbatch().apply(tf.data.experimental.assert_cardinality(len(source)))
+    dataset = indexes.batch(source.batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
     dataset.class_names = list(source.class_names)  # As Keras's own folder loader does.
     dataset.source = source

@@ -131,5 +131,5 @@ class ImageIndex:
 
     def counts(self, split: str) -> dict[str, int]:
         """Return the number of usable images of each class in `split`."""
-        found = Counter(record.label for record in self.split(split))
-        return {name: found[label] for label, name in enumerate(self.class_names)}
+        counted = Counter(record.label for record in self.split(split))
+        return {name: counted[label] for label, name in enumerate(self.class_names)}

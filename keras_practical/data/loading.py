@@ -91,7 +91,7 @@ class ImageData:
     @property
     def sources(self) -> list[PixelSource]:
         """The images behind `train`, `validation` and `test`, as far as there are any."""
-        found = []
+        sources = []
         for split in SPLITS:
             dataset = getattr(self, split)
             if dataset is None:
@@ -102,8 +102,8 @@ class ImageData:
                     f"`{split}` must be as `load_images` returned it; after `.map` and the like "
                     "its elements aren't the images of the index any more."
                 )
-            found.append(source)
-        return found
+            sources.append(source)
+        return sources
 
     def with_index(self, index: ImageIndex) -> ImageData:
         """Return the same images as another index has them: fewer, relabelled, split otherwise.
@@ -134,11 +134,11 @@ class ImageData:
         usable = tuple(record for record in records if record.problem is None)
         report_problems(replace(index, records=usable), "skip")
         # Nobody asks for the place of an image that can't be read.
-        places = np.array([rows.get(record.name, -1) for record in records], "int64")
+        positions = np.array([rows.get(record.name, -1) for record in records], "int64")
         training = parts[0]
         assert training.order is not None  # Training data are always shuffled.
         train, validation, test = _datasets(
-            index, places, training.store, training.batch_size, training.order.seed
+            index, positions, training.store, training.batch_size, training.order.seed
         )
         return replace(
             self,
@@ -290,7 +290,7 @@ def _datasets(
     index: ImageIndex, rows: np.ndarray, store: PixelStore, batch_size: int, seed: int
 ) -> list[tf.data.Dataset | None]:
     """Return the usable images of each split, `None` without any; `rows` says where they are."""
-    found: list[tf.data.Dataset | None] = []
+    datasets: list[tf.data.Dataset | None] = []
     for split in SPLITS:
         records = index.split(split)
         usable = [r.split == split and r.problem is None for r in index]
@@ -303,8 +303,8 @@ def _datasets(
             batch_size,
             EpochOrder(len(records), seed) if split == "train" else None,
         )
-        found.append(dataset_of(source) if records else None)
-    return found
+        datasets.append(dataset_of(source) if records else None)
+    return datasets
 
 
 def _summary(index: ImageIndex, size: tuple[int, int], mode: str | None, nbytes: int) -> str:

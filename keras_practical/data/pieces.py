@@ -172,9 +172,9 @@ class SourcePieces:
         store = self.source.store
         chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
         images, readable = zip(*readers.map(store.read, chunks), strict=True)
-        found = np.concatenate(images).astype("float32")
-        found[~np.concatenate(readable)] = np.nan
-        return found
+        pixels = np.concatenate(images).astype("float32")
+        pixels[~np.concatenate(readable)] = np.nan
+        return pixels
 
 
 class StreamPieces:

@@ -116,10 +116,10 @@ def decode(
         if not data:
             return None, Header(problem="the file is empty")
         if dicom.is_dicom(data):
-            found = _decode_dicom(data, window)
+            image = _decode_dicom(data, window)
         else:
-            found = _decode_jpeg(data, size, aspect) or _decode_with_pillow(data)
-        pixels, orientation, (height, width) = found
+            image = _decode_jpeg(data, size, aspect) or _decode_with_pillow(data)
+        pixels, orientation, (height, width) = image
         upright = (width, height) if orientation >= 5 else (height, width)
         finished = finish(pixels, size, aspect, color_mode, orientation)
         return finished, Header(upright[1], upright[0], orientation)

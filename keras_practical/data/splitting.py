@@ -130,45 +130,45 @@ def decide_splits(
     2
     """
     splits = [split or "train" for split in listing.splits]
-    open_places = [place for place, split in enumerate(listing.splits) if split is None]
+    open_places = [index for index, split in enumerate(listing.splits) if split is None]
     if groups is not None:
         _warn_of_leaks(listing, groups)
         if fraction and open_places:
-            for place in _hold_out_groups(listing, open_places, groups, fraction, seed, strict):
-                splits[place] = "validation"
+            for index in _hold_out_groups(listing, open_places, groups, fraction, seed, strict):
+                splits[index] = "validation"
         return splits
     if fraction == 0.0:
         return splits
     for label, class_name in enumerate(listing.class_names):
-        places = [place for place in open_places if listing.labels[place] == label]
-        if not places or (len(places) < 2 and not strict):
+        indexes = [index for index in open_places if listing.labels[index] == label]
+        if not indexes or (len(indexes) < 2 and not strict):
             continue
-        if len(places) < 2:
+        if len(indexes) < 2:
             raise ValueError(
                 f"Class {class_name!r} has one image, which can't serve for both training and "
                 "validation. Add images, or pass validation_fraction=0."
             )
-        places = _shuffled(places, [listing.names[place] for place in places], seed)
-        count = round(len(places) * fraction)
-        for place in places[: min(max(count, 1), len(places) - 1)]:
-            splits[place] = "validation"
+        indexes = _shuffled(indexes, [listing.names[index] for index in indexes], seed)
+        count = round(len(indexes) * fraction)
+        for index in indexes[: min(max(count, 1), len(indexes) - 1)]:
+            splits[index] = "validation"
     return splits
 
 
 def _hold_out_groups(
     listing: Listing,
-    places: Sequence[int],
+    indexes: Sequence[int],
     groups: Sequence[str],
     fraction: float,
     seed: int,
     strict: bool,
 ) -> list[int]:
-    """Return the places that are held out."""
+    """Return the indexes that are held out."""
     classes = len(listing.class_names)
     counts: dict[str, np.ndarray] = {}
-    for place in places:
-        of_group = counts.setdefault(groups[place], np.zeros(classes))
-        of_group[listing.labels[place]] += 1
+    for index in indexes:
+        of_group = counts.setdefault(groups[index], np.zeros(classes))
+        of_group[listing.labels[index]] += 1
     order = _shuffled(list(counts), list(counts), seed)
     table = np.array([counts[group] for group in order])
     for label, with_class in enumerate((table > 0).sum(0)):
@@ -207,7 +207,7 @@ def _hold_out_groups(
                     "validation: its groups hold all that other classes have. Use smaller groups."
                 )
     chosen = {group for group, out in zip(order, held_out, strict=True) if out}
-    return [place for place in places if groups[place] in chosen]
+    return [index for index in indexes if groups[index] in chosen]
 
 
 def _warn_of_leaks(listing: Listing, groups: Sequence[str]) -> None:

@@ -104,9 +104,9 @@ class DetectionData:
     def __iter__(self) -> Iterator[AnnotatedImage]:
         return iter(self.images)
 
-    def select(self, places: Iterable[int]) -> DetectionData:
-        """Return the data set of some of the images, by their places: to hold some back."""
-        return replace(self, images=tuple(self.images[place] for place in places))
+    def select(self, indexes: Iterable[int]) -> DetectionData:
+        """Return the data set of some of the images, by their indexes: to hold some back."""
+        return replace(self, images=tuple(self.images[index] for index in indexes))
 
     @property
     def sizes(self) -> np.ndarray:
@@ -116,8 +116,8 @@ class DetectionData:
     @property
     def counts(self) -> dict[str, int]:
         """Number of boxes of each class, those ignored left out."""
-        found = Counter(n for image in self.images for n in image.labels[~image.ignored].tolist())
-        return {name: found[number] for number, name in enumerate(self.class_names)}
+        counted = Counter(n for image in self.images for n in image.labels[~image.ignored].tolist())
+        return {name: counted[number] for number, name in enumerate(self.class_names)}
 
     def __str__(self) -> str:
         counts = self.counts

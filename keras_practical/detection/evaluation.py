@@ -138,11 +138,11 @@ def evaluate(
         pycocotools, https://github.com/ppwwyyxx/cocoapi.
     """
     images = track(data.images, "Detecting", len(data), show=verbose)
-    found = [
+    detected = [
         detect(model, image.source, threshold=_LOWEST_SCORE, verbose=False, **options)
         for image in images
     ]
-    return evaluate_detections(found, data, threshold=threshold)
+    return evaluate_detections(detected, data, threshold=threshold)
 
 
 def evaluate_detections(
@@ -182,12 +182,12 @@ def evaluate_detections(
             f"`detections` must have one entry an image. Received: {len(detections)} for "
             f"{len(data)} images"
         )
-    for found in detections:
-        if tuple(found.class_names) != tuple(data.class_names):
+    for result in detections:
+        if tuple(result.class_names) != tuple(data.class_names):
             raise ValueError(
                 "`data` must have the detector's classes, in order: pass class_names= to "
                 f"`load_annotations`. Received: {', '.join(data.class_names)}; the detector has "
-                f"{', '.join(found.class_names)}"
+                f"{', '.join(result.class_names)}"
             )
     precisions, outcomes = _by_coco(detections, data, threshold)
     known = ~np.isnan(precisions).all(axis=(0, 1))
@@ -218,14 +218,14 @@ def _by_coco(
     images = [{"id": number} for number in range(len(data))]
     categories = [{"id": number} for number in range(len(data.class_names))]
     truth = [
-        _entry(place, label, box) | {"iscrowd": int(ignored), "ignore": int(ignored)}
-        for place, image in enumerate(data)
+        _entry(index, label, box) | {"iscrowd": int(ignored), "ignore": int(ignored)}
+        for index, image in enumerate(data)
         for box, label, ignored in zip(image.boxes, image.labels, image.ignored, strict=True)
     ]
     answers = [
-        _entry(place, label, box) | {"score": float(score)}
-        for place, found in enumerate(detections)
-        for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True)
+        _entry(index, label, box) | {"score": float(score)}
+        for index, result in enumerate(detections)
+        for box, label, score in zip(result.boxes, result.labels, result.scores, strict=True)
     ]
     if not data.images:
         return np.full((10, 101, len(categories)), np.nan), (0, 0, 0)
@@ -248,11 +248,11 @@ def _by_coco(
     return np.where(precisions < 0, np.nan, precisions), _outcomes(judge, threshold)
 
 
-def _entry(place: int, label: int, box: np.ndarray) -> dict[str, Any]:
+def _entry(index: int, label: int, box: np.ndarray) -> dict[str, Any]:
     left, top, right, bottom = (float(edge) for edge in box)
     width, height = right - left, bottom - top
     return {
-        "image_id": place,
+        "image_id": index,
         "category_id": int(label),
         "bbox": [left, top, width, height],
         "area": width * height,

@@ -62,22 +62,22 @@ def read_annotations(path: Path, *, class_name: str) -> tuple[list[WrittenImage]
 def _read_folder(folder: Path, class_name: str) -> tuple[list[WrittenImage], list[str]]:
     """Read a folder of VOC files, or the one annotation file that it has."""
     for pattern in ("**/*.xml", "*.json", "*.csv"):
-        found = sorted(path for path in folder.glob(pattern) if path.is_file())
-        if pattern != "**/*.xml" and len(found) > 1:
-            names = ", ".join(path.name for path in found)
+        files = sorted(path for path in folder.glob(pattern) if path.is_file())
+        if pattern != "**/*.xml" and len(files) > 1:
+            names = ", ".join(path.name for path in files)
             raise ValueError(f"{folder} has several annotation files: {names}. Name one of them.")
-        if found:
+        if files:
             break
     else:
         raise ValueError(f"There are no .xml, .json or .csv files in {folder}.")
     images: list[WrittenImage] = []
     problems: list[str] = []
-    for path in found:
+    for path in files:
         # One broken file of many must not stop a run.
         try:
             some, more = read_annotations(path, class_name=class_name)
         except ValueError as error:
-            if len(found) == 1:
+            if len(files) == 1:
                 raise
             some, more = [], [str(error)]
         images += some
@@ -164,9 +164,9 @@ def _read_voc(path: Path, root: Element, problems: list[str]) -> list[WrittenIma
     sides = [_whole(size.value(side)) for side in ("width", "height")]
     name = root.value("filename") or path.stem
     # The devkit keeps images beside the annotations' folder, labelling tools beside the files.
-    places = [path.parent / name, path.parent.parent / "JPEGImages" / name]
-    places += [path.with_suffix(suffix) for suffix in (".jpg", ".png", ".jpeg", ".JPG")]
-    image = next((place for place in places if place.is_file()), places[0])
+    candidates = [path.parent / name, path.parent.parent / "JPEGImages" / name]
+    candidates += [path.with_suffix(suffix) for suffix in (".jpg", ".png", ".jpeg", ".JPG")]
+    image = next((file for file in candidates if file.is_file()), candidates[0])
     return [WrittenImage(image, tuple(boxes), path, root.line, *sides)]
 
 
@@ -205,8 +205,8 @@ def _read_coco(path: Path, _: str, problems: list[str]) -> list[WrittenImage]:
     for number, image in enumerate(content["images"]):
         size = [_whole(image.get(side)) for side in ("width", "height")]
         name = str(image["file_name"])
-        places = [path.parent / name, path.parent / "images" / name, path.parent.parent / name]
-        file = next((place for place in places if place.is_file()), places[0])
+        candidates = [path.parent / name, path.parent / "images" / name, path.parent.parent / name]
+        file = next((file for file in candidates if file.is_file()), candidates[0])
         images.append(WrittenImage(file, tuple(boxes[image["id"]]), path, -number - 1, *size))
     return images
 
@@ -284,16 +284,16 @@ def _is_bare(row: Sequence[str]) -> bool:
 
 def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     if _is_bare(header):
-        return {role: place for place, role in enumerate(_BARE)}
+        return {role: index for index, role in enumerate(_BARE)}
     names = [name.strip().lower() for name in header]
-    found = {
+    columns = {
         role: names.index(known[0])
         for role, variants in _COLUMNS.items()
         if (known := [variant for variant in variants if variant in names])
     }
-    corners = {"right", "bottom"} <= set(found)
+    corners = {"right", "bottom"} <= set(columns)
     needed = {"path", "left", "top", *(("right", "bottom") if corners else ("width", "height"))}
-    if not needed <= set(found):
+    if not needed <= set(columns):
         raise ValueError(
             f"{path}, line 1: the columns must be image, left, top, right, bottom and label (or "
             "width and height instead of right and bottom; xmin, ymin, xmax and ymax will do). "
@@ -301,8 +301,8 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
         )
     if corners:
         # Beside corners, these two are the image's.
-        found = {role: n for role, n in found.items() if role not in ("width", "height")}
-    return found
+        columns = {role: n for role, n in columns.items() if role not in ("width", "height")}
+    return columns
 
 
 def _csv_boxes(

@@ -163,11 +163,11 @@ def detect(
             back = np.tile([width / shape[1], height / shape[0]], 2)
             for rows, columns in tiles:
                 tile = _cut(scaled, rows[0], columns[0], side)
-                found = _peaks(_maps(model, tile, tta), outputs.stride, threshold)
-                edges, own = _placed(found[0], rows, columns)
+                peaks = _peaks(_maps(model, tile, tta), outputs.stride, threshold)
+                edges, own = _placed(peaks[0], rows, columns)
                 boxes.append(edges[own] * back)
-                scores.append(found[1][own])
-                labels.append(found[2][own])
+                scores.append(peaks[1][own])
+                labels.append(peaks[2][own])
                 advance(1)
     edges = np.clip(np.concatenate(boxes), 0.0, (width, height, width, height))
     all_scores, all_labels = np.concatenate(scores), np.concatenate(labels)
@@ -184,7 +184,7 @@ def _sizes(low: float, high: float) -> list[float]:
     """Return sizes at most a factor of 1.4 apart, such that all from low to high are near one."""
     count = max(1, math.ceil(2 * math.log2(high / low) - 1e-6))
     step = (high / low) ** (1 / count)
-    return [low * step ** (place + 0.5) for place in range(count)]
+    return [low * step ** (index + 0.5) for index in range(count)]
 
 
 # Where a tile begins along one side, and the part of that side that belongs to it.
@@ -238,7 +238,7 @@ def _tiles(length: int, side: int, margin: int) -> list[_Span]:
     if length <= side:
         return [(0, (0, length))]
     count = math.ceil((length - 2 * margin) / (side - 2 * margin))
-    starts = [round(place * (length - side) / (count - 1)) for place in range(count)]
+    starts = [round(index * (length - side) / (count - 1)) for index in range(count)]
     cuts = [(a + side + b) // 2 for a, b in itertools.pairwise(starts)]
     return list(zip(starts, zip([0, *cuts], [*cuts, length], strict=True), strict=True))
 

@@ -157,8 +157,8 @@ def build(
         dtype="float32",
         name="detections",
     )
-    found = outputs(keras.layers.Concatenate(dtype="float32")(raw))
-    model = keras.Model(inputs, found, name=f"{body.name}_detector")
+    predicted = outputs(keras.layers.Concatenate(dtype="float32")(raw))
+    model = keras.Model(inputs, predicted, name=f"{body.name}_detector")
     model.compile(
         optimizer=keras.optimizers.Adam(1e-3),
         loss={
@@ -298,11 +298,11 @@ def neck(
         return layers.BatchNormalization(momentum=0.9)(features)
 
     joined = None
-    for place in reversed(range(len(maps))):
-        dropped = layers.SpatialDropout2D(dropout, seed=seeded(10 + place))(maps[place])
-        own = convolved(dropped, 1, 20 + place)
+    for index in reversed(range(len(maps))):
+        dropped = layers.SpatialDropout2D(dropout, seed=seeded(10 + index))(maps[index])
+        own = convolved(dropped, 1, 20 + index)
         if joined is not None:
-            factor = strides[place + 1] // strides[place]
+            factor = strides[index + 1] // strides[index]
             # Keras's bilinear upsampling can't be compiled for images of unknown size; the
             # convolution below smooths as well.
             own = layers.Add()([own, layers.UpSampling2D(factor)(joined)])

@@ -148,11 +148,11 @@ class HeatmapLoss(_PerObjectLoss):
         """Return the batch's loss for targets `(…, classes + 1)`, the last channel a weight."""
         target, weight = y_true[..., :-1], y_true[..., -1:]
         # float32 can't tell 1 - 1e-8 from 1, whose logarithm would be infinite.
-        found = ops.clip(ops.cast(y_pred, "float32"), 1e-4, 1.0 - 1e-4)
+        clipped = ops.clip(ops.cast(y_pred, "float32"), 1e-4, 1.0 - 1e-4)
         centre = ops.cast(target >= 1.0, "float32")
-        hit = centre * (1.0 - found) ** self.gamma * ops.log(found)
+        hit = centre * (1.0 - clipped) ** self.gamma * ops.log(clipped)
         near = (1.0 - target) ** self.beta
-        miss = (1.0 - centre) * near * found**self.gamma * ops.log(1.0 - found)
+        miss = (1.0 - centre) * near * clipped**self.gamma * ops.log(1.0 - clipped)
         return -ops.sum((hit + miss) * weight) / ops.maximum(1.0, ops.sum(centre * weight))
 
     def get_config(self) -> dict[str, Any]:
@@ -184,8 +184,8 @@ class SizeLoss(_PerObjectLoss):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the batch's loss for targets `(…, 3)`: width, height, weight."""
         target, weight = ops.maximum(y_true[..., :2], 1e-3), y_true[..., 2:]
-        found = ops.log(ops.maximum(ops.cast(y_pred, "float32"), 1e-3))
-        return _weighted_mean(ops.abs(found - ops.log(target)), weight)
+        clipped = ops.log(ops.maximum(ops.cast(y_pred, "float32"), 1e-3))
+        return _weighted_mean(ops.abs(clipped - ops.log(target)), weight)
 
 
 @keras.saving.register_keras_serializable(package="keras_practical")

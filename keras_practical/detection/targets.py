@@ -81,7 +81,7 @@ def _role(box: np.ndarray, ignored: bool, window: int, object_pixels: float) -> 
 
 
 def _places(judged: Sequence[str], role: str) -> list[int]:
-    return [place for place, found in enumerate(judged) if found == role]
+    return [place for place, judged_as in enumerate(judged) if judged_as == role]
 
 
 def _inside(box: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -117,9 +117,9 @@ class Windows(keras.utils.PyDataset):
         self.pixel_layers = [layer for layer in layers if layer is not self.geometry]
         # Each class is shown as often as the others, however many boxes it has.
         self._objects: list[list[tuple[int, int]]] = [[] for _ in data.class_names]
-        for place, image in enumerate(data):
+        for index, image in enumerate(data):
             for number in np.flatnonzero(~image.ignored):
-                self._objects[image.labels[number]].append((place, int(number)))
+                self._objects[image.labels[number]].append((index, int(number)))
         self._objects = [objects for objects in self._objects if objects]
         if not self._objects:
             raise ValueError("`data` must have at least one box to learn from. Received: none")
@@ -144,9 +144,9 @@ class Windows(keras.utils.PyDataset):
         wanted = []
         turns = self._random_geometry(int(rng.integers(2**31)))
         for row in range(self.batch_size):
-            place, scale, centre = self._draw(rng)
-            image = self.data.images[place]
-            images[row], boxes = self._window(place, scale, centre, turns[row])
+            position, scale, centre = self._draw(rng)
+            image = self.data.images[position]
+            images[row], boxes = self._window(position, scale, centre, turns[row])
             wanted.append(
                 targets(
                     boxes,
@@ -165,17 +165,17 @@ class Windows(keras.utils.PyDataset):
         return ops.convert_to_numpy(augmented), stacked
 
     def _window(
-        self, place: int, scale: float, centre: np.ndarray, turn: np.ndarray
+        self, index: int, scale: float, centre: np.ndarray, turn: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return one window's pixels and the image's boxes in it, which may stick out.
 
         `scale` is pixels of the window for one of the image, `centre` what its middle shows,
         `turn` a matrix of `RandomGeometry` for an image of the window's size.
         """
-        image = self.data.images[place]
+        image = self.data.images[index]
         # Bilinear interpolation would skip pixels of an image that is shrunk by more than half.
         halvings = max(0, math.floor(math.log2(1 / scale)))
-        pixels = self._images(place, halvings)
+        pixels = self._images(index, halvings)
         height, width = pixels.shape[:2]
         shrunk = np.array([width / image.width, height / image.height])
         side = self.outputs.window_pixels
@@ -207,23 +207,23 @@ class Windows(keras.utils.PyDataset):
         """Draw an image, a scale, and the place that the window's middle shows."""
         outputs = self.outputs
         if rng.random() < self.background:
-            place = int(rng.integers(len(self.data)))
-            image = self.data.images[place]
+            index = int(rng.integers(len(self.data)))
+            image = self.data.images[index]
             low, high = math.log(outputs.smallest_pixels), math.log(outputs.largest_pixels)
             scale = outputs.object_pixels / math.exp(rng.uniform(low, high))
-            return place, scale, rng.uniform(0.0, (image.width, image.height))
+            return index, scale, rng.uniform(0.0, (image.width, image.height))
         objects = self._objects[rng.integers(len(self._objects))]
-        place, number = objects[rng.integers(len(objects))]
-        image = self.data.images[place]
+        index, number = objects[rng.integers(len(objects))]
+        image = self.data.images[index]
         size = outputs.object_pixels * math.exp(rng.uniform(-_LOG_SIZE, _LOG_SIZE))
         scale = size / float(image.sizes[number])
         box = image.boxes[number]
         away = rng.uniform(-0.4, 0.4, 2) * outputs.window_pixels / scale
-        return place, scale, (box[:2] + box[2:]) / 2 + away
+        return index, scale, (box[:2] + box[2:]) / 2 + away
 
-    def _read(self, place: int, halvings: int) -> np.ndarray:
+    def _read(self, index: int, halvings: int) -> np.ndarray:
         """Return an image's pixels, shrunk so many times by two."""
-        image = self.data.images[place]
+        image = self.data.images[index]
         if not halvings:
             return read_image(image.source)
         size = [max(1, round(side / 2**halvings)) for side in (image.height, image.width)]
@@ -238,9 +238,9 @@ def _moved(boxes: np.ndarray, matrix: np.ndarray, image: tuple[int, int], side: 
     points = centres + (boxes[:, None, 2:] - boxes[:, None, :2]) / 2 * circle
     size = np.array(image)
     points = (points - size / 2).reshape(1, -1, 2).astype("float32")
-    found = ops.convert_to_numpy(transform_points(points, matrix))
-    found = (found / size + 0.5).reshape(len(boxes), 16, 2) * side
-    return np.concatenate([found.min(1), found.max(1)], axis=1).reshape(-1, 4)
+    moved = ops.convert_to_numpy(transform_points(points, matrix))
+    moved = (moved / size + 0.5).reshape(len(boxes), 16, 2) * side
+    return np.concatenate([moved.min(1), moved.max(1)], axis=1).reshape(-1, 4)
 
 
 def _default_augmentation(seed: int) -> list[Any]:

@@ -109,17 +109,17 @@ def measure_calibration(
     probabilities, labels = _checked(probabilities, labels)
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == labels
-    places = np.minimum((confidence * bins).astype(int), bins - 1)
-    counts = np.bincount(places, minlength=bins)
-    sums = np.bincount(places, confidence, minlength=bins)
+    indexes = np.minimum((confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(indexes, minlength=bins)
+    sums = np.bincount(indexes, confidence, minlength=bins)
 
     def error(hits: np.ndarray) -> float:
-        return float(np.abs(np.bincount(places, hits, minlength=bins) - sums).sum() / len(labels))
+        return float(np.abs(np.bincount(indexes, hits, minlength=bins) - sums).sum() / len(labels))
 
     rng = np.random.default_rng(seed)
     chance = [error(rng.random(len(labels)) < confidence) for _ in range(_DRAWS)]
     used = counts > 0
-    accuracies = np.bincount(places, right, minlength=bins)[used] / counts[used]
+    accuracies = np.bincount(indexes, right, minlength=bins)[used] / counts[used]
     return Calibration(
         error=error(right),
         error_by_chance=float(np.quantile(chance, 0.95)),

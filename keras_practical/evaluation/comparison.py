@@ -153,10 +153,10 @@ def compare(
     if not (isinstance(first, Evaluation) and isinstance(second, Evaluation)):
         if data is None or isinstance(first, Evaluation) or isinstance(second, Evaluation):
             raise ValueError("Give two models and `data`, or two results of `evaluate`.")
-        found, labels = predict_side_by_side(
+        predicted, labels = predict_side_by_side(
             (first, second), data, from_logits=from_logits, batch_size=batch_size, verbose=verbose
         )
-        first, second = (evaluate_predictions(p, labels, seed=seed) for p in found)
+        first, second = (evaluate_predictions(p, labels, seed=seed) for p in predicted)
     if not np.array_equal(first.labels, second.labels) or first.labels.ndim != 1:
         raise ValueError(
             "The two results must be of the same examples, in the same order, one label each. "

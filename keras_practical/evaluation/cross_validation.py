@@ -146,17 +146,17 @@ def cross_validate(
     tests = [test for splits in rounds for test in splits]
     everywhere = np.arange(len(labels))
     tasks = [(build, whole, np.setdiff1d(everywhere, test), test) for test in tests]
-    found = list(track(_in_parallel(tasks, jobs), "Folds", len(tasks), show=verbose))
-    classes = found[0].shape[1]
-    if any(part.shape[1] != classes for part in found):
+    held_out = list(track(_in_parallel(tasks, jobs), "Folds", len(tasks), show=verbose))
+    classes = held_out[0].shape[1]
+    if any(part.shape[1] != classes for part in held_out):
         raise ValueError(
             "The folds' models know different numbers of classes: all of a class's examples were "
             "held out at once, because they belong to too few groups. Take fewer folds, or leave "
-            f"that class out. Received: {sorted({part.shape[1] for part in found})} classes"
+            f"that class out. Received: {sorted({part.shape[1] for part in held_out})} classes"
         )
     probabilities = np.zeros((repeats, len(labels), classes))
     fold_of = np.zeros((repeats, len(labels)), int)
-    for number, (test, part) in enumerate(zip(tests, found, strict=True)):
+    for number, (test, part) in enumerate(zip(tests, held_out, strict=True)):
         probabilities[number // folds, test] = part
         fold_of[number // folds, test] = number % folds
     right = probabilities.argmax(2) == labels
@@ -214,22 +214,22 @@ class _Whole:
             )
         labels = labels.astype("int64")
         records = (
-            ImageRecord(f"inputs[{place}]", int(label)) for place, label in enumerate(labels)
+            ImageRecord(f"inputs[{index}]", int(label)) for index, label in enumerate(labels)
         )
         return cls((inputs, labels), labels, tuple(records))
 
     def class_names(self, classes: int) -> tuple[str, ...] | None:
         return self.names if self.names and len(self.names) == classes else None
 
-    def part(self, places: np.ndarray, *, training: bool) -> Any:
-        """Return the examples at `places` in the form that the whole has."""
+    def part(self, indexes: np.ndarray, *, training: bool) -> Any:
+        """Return the examples at `indexes` in the form that the whole has."""
         if isinstance(self.data, Embeddings):
-            return self.data.take(places)
+            return self.data.take(indexes)
         if isinstance(self.data, PixelSource):
             seed = self.data.order.seed if self.data.order else 0
-            order = EpochOrder(len(places), seed) if training else None
-            return dataset_of(replace(self.data.take(places), order=order))
-        return tuple(part[places] for part in self.data)
+            order = EpochOrder(len(indexes), seed) if training else None
+            return dataset_of(replace(self.data.take(indexes), order=order))
+        return tuple(part[indexes] for part in self.data)
 
 
 def _joined(parts: Sequence[PixelSource]) -> PixelSource:
@@ -254,7 +254,7 @@ def _grouping(
 def _split(
     labels: np.ndarray, grouping: np.ndarray | None, folds: int, seed: int
 ) -> list[np.ndarray]:
-    """Return the places that each fold holds out."""
+    """Return the indexes that each fold holds out."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     smallest = int(np.bincount(labels)[np.unique(labels)].min())

@@ -121,10 +121,10 @@ def grad_cam(
     values = keras.ops.convert_to_numpy(maps[0]).astype("float32")
     # One weight a channel: how much more of it everywhere would raise the score.
     weights = slopes.mean((1, 2), keepdims=True)
-    found = np.maximum((weights * values).sum(-1), 0)
+    heat = np.maximum((weights * values).sum(-1), 0)
     return heated(
         seen.shown,
-        found if seen.inputs.ndim == 5 else found[0],
+        heat if seen.inputs.ndim == 5 else heat[0],
         class_index=chosen,
         class_name=class_name_of(chosen, class_names),
         output=float(outputs[chosen]),

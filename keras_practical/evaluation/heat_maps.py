@@ -93,8 +93,8 @@ class HeatMap:
         """
         shown = self._one_slice()
         ax = heatmap(shown.image, shown.heat, opacity=opacity, ax=ax)
-        found = "" if shown.heat.any() else ": no evidence"
-        ax.set_title(f"{self.class_name} {self.output:.2f}{found}", fontsize=10, parse_math=False)
+        note = "" if shown.heat.any() else ": no evidence"
+        ax.set_title(f"{self.class_name} {self.output:.2f}{note}", fontsize=10, parse_math=False)
         return ax
 
     def slice(self, number: int) -> HeatMap:

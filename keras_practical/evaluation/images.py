@@ -166,8 +166,8 @@ class _Converted(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, place: Any) -> Any:
-        return as_pixels(np.asarray(self._images[place]), self._black_white)
+    def __getitem__(self, index: Any) -> Any:
+        return as_pixels(np.asarray(self._images[index]), self._black_white)
 
 
 class _Reread(Sequence[np.ndarray]):
@@ -193,27 +193,27 @@ class _Reread(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._digests)
 
-    def expect(self, places: Iterable[int]) -> None:
-        self._expected = list(places)
+    def expect(self, indexes: Iterable[int]) -> None:
+        self._expected = list(indexes)
 
-    def __getitem__(self, place: Any) -> Any:
+    def __getitem__(self, index: Any) -> Any:
         # Threads may ask for images of one reading together, and for the last of the one before.
         with self._lock:
-            if place not in self._kept and place not in self._before:
-                start = self._expected.index(place) if place in self._expected else 0
+            if index not in self._kept and index not in self._before:
+                start = self._expected.index(index) if index in self._expected else 0
                 coming = self._expected[start : start + _FETCHED_TOGETHER]
-                self._before, self._kept = self._kept, self._found({int(place), *coming})
-            return self._kept[place] if place in self._kept else self._before[place]
+                self._before, self._kept = self._kept, self._found({int(index), *coming})
+            return self._kept[index] if index in self._kept else self._before[index]
 
-    def _found(self, places: set[int]) -> dict[int, np.ndarray]:
+    def _found(self, indexes: set[int]) -> dict[int, np.ndarray]:
         wanted: dict[str, list[int]] = {}
-        for place in places:
-            wanted.setdefault(self._digests[place], []).append(place)
+        for index in indexes:
+            wanted.setdefault(self._digests[index], []).append(index)
         found: dict[int, np.ndarray] = {}
         for images, _ in batches_of(self._data, len(self))[0]:
             for image in images:
-                for place in wanted.pop(array_hash(image)[:_DIGITS], ()):
-                    found[place] = as_pixels(image, self._black_white)
+                for index in wanted.pop(array_hash(image)[:_DIGITS], ()):
+                    found[index] = as_pixels(image, self._black_white)
             if not wanted:
                 return found
         raise ValueError(

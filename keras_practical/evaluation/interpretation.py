@@ -132,11 +132,11 @@ class Interpretation:
     ) -> tuple[Prediction, ...]:
         """Return what the model gets wrong, worst first: all, of a class, or taken for another."""
         wrong = self.wrong
-        found = self._of([place for place in self._sorted(class_name)[::-1] if wrong[place]])
+        predictions = self._of([index for index in self._sorted(class_name)[::-1] if wrong[index]])
         if predicted is None:
-            return found
+            return predictions
         check_choice("predicted", predicted, self.class_names)
-        return tuple(one for one in found if one.prediction == predicted)
+        return tuple(prediction for prediction in predictions if prediction.prediction == predicted)
 
     def confusion(self, *, normalize: bool = False) -> np.ndarray:
         """Return the confusion matrix: one row a true class, one column a predicted one.
@@ -179,8 +179,8 @@ class Interpretation:
                 count=int(counts[row, column]),
                 n=int(sizes[row]),
                 names=tuple(
-                    one.name
-                    for one in self.mistakes(
+                    prediction.name
+                    for prediction in self.mistakes(
                         class_name=self.class_names[row], predicted=self.class_names[column]
                     )
                 ),
@@ -243,9 +243,9 @@ class Interpretation:
         """
         if not len(predictions):
             raise ValueError("There are no images to draw: `predictions` is empty.")
-        self.images.expect([one.name for one in predictions])
-        images = [self.images(one.name, image_size=image_size) for one in predictions]
-        titles = [one.title for one in predictions]
+        self.images.expect([prediction.name for prediction in predictions])
+        images = [self.images(prediction.name, image_size=image_size) for prediction in predictions]
+        titles = [prediction.title for prediction in predictions]
         return contact_sheet(images, titles, image_size=image_size, columns=columns, ax=ax)
 
     def plot_confusion(self, *, normalize: bool = False, ax: Axes | None = None) -> Axes:
@@ -274,19 +274,20 @@ class Interpretation:
 
     def review_items(self) -> tuple[ReviewItem, ...]:
         """Return the mistakes that a person should look at, worst first."""
-        found = self.mistakes()
-        self.images.expect([one.name for one in found])
+        mistakes = self.mistakes()
+        self.images.expect([mistake.name for mistake in mistakes])
         return tuple(
             ReviewItem(
-                name=one.name,
+                name=mistake.name,
                 finding="mistake of the model",
-                evidence=f"said {one.prediction} with {one.confidence:.2f} (loss {one.loss:.2f})",
-                label=one.label,
-                split=self.index.records[one.place].split,
-                suggestion=None if self.multi_label else one.prediction,
-                confidence=one.confidence,
+                evidence=f"said {mistake.prediction} with {mistake.confidence:.2f} "
+                f"(loss {mistake.loss:.2f})",
+                label=mistake.label,
+                split=self.index.records[mistake.place].split,
+                suggestion=None if self.multi_label else mistake.prediction,
+                confidence=mistake.confidence,
             )
-            for one in found
+            for mistake in mistakes
         )
 
     def apply(self, decisions: str | Path, *, index: ImageIndex | None = None) -> ImageIndex:
@@ -303,7 +304,7 @@ class Interpretation:
         return apply_decisions(self.index if index is None else index, decisions)
 
     def _sorted(self, class_name: str | None) -> np.ndarray:
-        """Return the places of a class's images, or of all, by their loss."""
+        """Return the indexes of a class's images, or of all, by their loss."""
         order = np.argsort(self.losses, kind="stable")
         if class_name is None:
             return order
@@ -312,11 +313,11 @@ class Interpretation:
         inside = self.labels[:, label] == 1 if self.multi_label else self.labels == label
         return order[inside[order]]
 
-    def _of(self, places: Sequence[int] | np.ndarray) -> tuple[Prediction, ...]:
-        return tuple(self._at(int(place)) for place in places)
+    def _of(self, indexes: Sequence[int] | np.ndarray) -> tuple[Prediction, ...]:
+        return tuple(self._at(int(index)) for index in indexes)
 
-    def _at(self, place: int) -> Prediction:
-        chances, label = self.probabilities[place], self.labels[place]
+    def _at(self, index: int) -> Prediction:
+        chances, label = self.probabilities[index], self.labels[index]
         if self.multi_label:
             of_truth = np.where(label == 1, chances, 1 - chances)
             worst = float(of_truth.min())
@@ -329,12 +330,12 @@ class Interpretation:
             is_, said = self.class_names[label], self.class_names[chances.argmax()]
             confidence = float(chances.max())
         return Prediction(
-            name=self.index.records[place].name,
-            place=place,
+            name=self.index.records[index].name,
+            place=index,
             label=is_,
             prediction=said,
             confidence=confidence,
-            loss=float(self.losses[place]),
+            loss=float(self.losses[index]),
         )
 
     def _joined(self, present: np.ndarray) -> str:
@@ -419,13 +420,13 @@ def interpret(
     records = reading.pieces.records(plain.tolist())
     usable = np.flatnonzero(reading.readable)
     if len(usable) < len(records):
-        lost = [records[place].name for place in np.flatnonzero(~reading.readable)]
+        lost = [records[position].name for position in np.flatnonzero(~reading.readable)]
         warnings.warn(
             f"interpret leaves out {len(lost)} images that can't be read: {', '.join(lost[:5])}"
             + ", ..." * (len(lost) > 5),
             stacklevel=2,
         )
-    index = ImageIndex(tuple(records[place] for place in usable), names)
+    index = ImageIndex(tuple(records[position] for position in usable), names)
     properties = {**reading.properties(), **_known_beforehand(records)}
     return Interpretation(
         probabilities=probabilities[usable],

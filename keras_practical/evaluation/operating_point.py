@@ -140,10 +140,10 @@ def sensitivity_at_specificity(
         threshold = _threshold(other_scores[~other_truth], specificity)
     at = _threshold(scores[~truth], specificity) if threshold is None else threshold
     positives, negatives = int(truth.sum()), int((~truth).sum())
-    found, spared = int((scores[truth] > at).sum()), int((scores[~truth] <= at).sum())
+    detected, spared = int((scores[truth] > at).sum()), int((scores[~truth] <= at).sum())
     if threshold is not None and groups is None:
         intervals: tuple[Interval, Interval] = (
-            wilson_interval(found, positives),
+            wilson_interval(detected, positives),
             wilson_interval(spared, negatives),
         )
     else:
@@ -152,11 +152,11 @@ def sensitivity_at_specificity(
             scores, truth, grouping, threshold=threshold, specificity=specificity, seed=seed
         )
         intervals = (
-            _interval(found / positives, positives, len(set(grouping[truth])), draws[0]),
+            _interval(detected / positives, positives, len(set(grouping[truth])), draws[0]),
             _interval(spared / negatives, negatives, len(set(grouping[~truth])), draws[1]),
         )
     return OperatingPoint(
-        sensitivity=found / positives,
+        sensitivity=detected / positives,
         sensitivity_interval=intervals[0],
         specificity=spared / negatives,
         specificity_interval=None if threshold is None else intervals[1],
@@ -198,8 +198,8 @@ def _scores(
 def _threshold(negatives: np.ndarray, specificity: float) -> float:
     """Return the lowest threshold with so many of the negatives at or below it."""
     # Rounding must not ask for one more than is meant: 0.9 * 10 is a little more than 9.
-    place = int(np.ceil(specificity * len(negatives) - 1e-9)) - 1
-    return float(np.sort(negatives)[max(place, 0)])
+    index = int(np.ceil(specificity * len(negatives) - 1e-9)) - 1
+    return float(np.sort(negatives)[max(index, 0)])
 
 
 def _grouping(groups: Sequence[Hashable] | None, truth: np.ndarray) -> np.ndarray:

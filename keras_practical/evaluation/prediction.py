@@ -94,15 +94,15 @@ def predict_side_by_side(
     """
 
     def predict(batch: Any) -> np.ndarray:
-        found = [
+        predicted = [
             _probabilities(model.predict_on_batch(batch), from_logits, False) for model in models
         ]
-        if len({part.shape for part in found}) > 1:
+        if len({part.shape for part in predicted}) > 1:
             raise ValueError(
                 "The models must tell the same classes apart. Received: "
-                f"{', '.join(str(part.shape[1]) for part in found)} classes"
+                f"{', '.join(str(part.shape[1]) for part in predicted)} classes"
             )
-        return np.stack(found, axis=1)
+        return np.stack(predicted, axis=1)
 
     stacked, labels = _predict_batches(predict, data, batch_size, verbose, False)
     return list(stacked.transpose(1, 0, 2)), labels
@@ -175,14 +175,14 @@ def predict_with_tta(
                 f"Received: {getattr(batch, 'shape', type(batch).__name__)}"
             )
         views = fixed_views(batch) if fixed_views else _random_views(batch, layers, n)
-        found = [
+        predicted = [
             _probabilities(model.predict_on_batch(view), from_logits, multi_label) for view in views
         ]
         if fixed_views:
-            return np.mean(found, axis=0)
+            return np.mean(predicted, axis=0)
         plain = _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
         weight = 1.0 / (n + 1) if beta is None else beta
-        return weight * plain + (1.0 - weight) * np.mean(found, axis=0)
+        return weight * plain + (1.0 - weight) * np.mean(predicted, axis=0)
 
     return _predict_batches(predict, data, batch_size, verbose, multi_label)
 

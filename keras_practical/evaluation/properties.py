@@ -77,11 +77,11 @@ class AccuracyByProperty:
 
     def __str__(self) -> str:
         chance = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
-        width = max(len(found.name) for found in self.bins)
+        width = max(len(bin_.name) for bin_ in self.bins)
         rows = [
-            f"  {found.name:<{width}}    {found.accuracy:.3f} "
-            f"({found.interval[0]:.3f}–{found.interval[1]:.3f}), n={found.n:,}"
-            for found in self.bins
+            f"  {bin_.name:<{width}}    {bin_.accuracy:.3f} "
+            f"({bin_.interval[0]:.3f}–{bin_.interval[1]:.3f}), n={bin_.n:,}"
+            for bin_ in self.bins
         ]
         return "\n".join([f"{self.property} ({chance})", *rows])
 
@@ -136,10 +136,10 @@ def _numbers(values: np.ndarray, bins: int) -> list[tuple[str, np.ndarray]]:
     else:
         starts = np.unique(np.sort(known)[np.arange(bins) * len(known) // bins])
     parts = []
-    for place, start in enumerate(starts):
+    for index, start in enumerate(starts):
         inside = values >= start
-        if place + 1 < len(starts):
-            inside &= values < starts[place + 1]
+        if index + 1 < len(starts):
+            inside &= values < starts[index + 1]
         low, high = values[inside].min(), values[inside].max()
         name = _written(low) if low == high else f"{_written(low)} to {_written(high)}"
         parts.append((name, inside))

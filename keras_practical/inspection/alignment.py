@@ -38,12 +38,12 @@ def aligned_similarity(
     first, second = whole.astype("float32"), np.ascontiguousarray(piece, "float32")
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
     try:
-        _, found = cv2.findTransformECC(second, first, start, cv2.MOTION_AFFINE, stop, None, 5)
+        _, shift = cv2.findTransformECC(second, first, start, cv2.MOTION_AFFINE, stop, None, 5)
     # What can't be aligned isn't the same image.
     except cv2.error:
         return -1.0
-    laid = _warped(first, found)
-    covered = _warped(np.ones_like(first), found) > 0.99
+    laid = _warped(first, shift)
+    covered = _warped(np.ones_like(first), shift) > 0.99
     # Codecs and interpolation spoil the edge.
     covered[[0, 1, -2, -1]] = covered[:, [0, 1, -2, -1]] = False
     if covered.sum() < covered.size / 2:
@@ -69,8 +69,8 @@ def needed_by_chance(images: np.ndarray, sides: Sequence[int] | np.ndarray) -> f
     other = (first + rng.integers(1, len(images), _CHANCE_PAIRS)) % len(images)
     by_pair = []
     for pair in zip(first, other, strict=True):
-        side = int(min(sides[place] for place in pair))
-        details = (_detail(images[place].astype("float32"), side) for place in pair)
+        side = int(min(sides[index] for index in pair))
+        details = (_detail(images[index].astype("float32"), side) for index in pair)
         by_pair.append(correlation(*details))
     low, median = np.arctanh(np.clip(np.quantile(by_pair, [0.25, 0.5]), -0.999, 0.999))
     deviation = (median - low) / 0.6745
@@ -78,7 +78,7 @@ def needed_by_chance(images: np.ndarray, sides: Sequence[int] | np.ndarray) -> f
 
 
 def usual_distances(
-    images: np.ndarray, sides: Sequence[int] | np.ndarray, places: Sequence[int], *, verbose: bool
+    images: np.ndarray, sides: Sequence[int] | np.ndarray, indexes: Sequence[int], *, verbose: bool
 ) -> dict[int, float]:
     """Return how far each of these places is from the images that look most like it.
 
@@ -87,21 +87,21 @@ def usual_distances(
     """
     shapes = np.stack([_shape(image) for image in images])
 
-    def distance(place: int) -> float:
-        nearest_first = np.argsort(-(shapes @ shapes[place]))
-        neighbours = nearest_first[nearest_first != place][:_NEIGHBOURS].tolist()
-        whole = (0, 0, len(images[place]))
+    def distance(index: int) -> float:
+        nearest_first = np.argsort(-(shapes @ shapes[index]))
+        neighbours = nearest_first[nearest_first != index][:_NEIGHBOURS].tolist()
+        whole = (0, 0, len(images[index]))
         similarities = [
             aligned_similarity(
-                images[other], images[place], whole, int(min(sides[other], sides[place]))
+                images[other], images[index], whole, int(min(sides[other], sides[index]))
             )
             for other in neighbours
         ]
         return 1 - float(np.median(similarities))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = track(pool.map(distance, places), "Looking around", len(places), show=verbose)
-        return dict(zip(places, found, strict=True))
+        distances = track(pool.map(distance, indexes), "Looking around", len(indexes), show=verbose)
+        return dict(zip(indexes, distances, strict=True))
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -175,25 +175,27 @@ def _near_duplicates(
     verbose: bool,
 ) -> tuple[SimilarPair, ...]:
     """Return the pairs of near duplicates, by places in the index."""
-    whole = np.array([place for place, m in enumerate(measures) if m.thumbnail is not None], int)
+    whole = np.array(
+        [position for position, m in enumerate(measures) if m.thumbnail is not None], int
+    )
     if len(whole) < 2:
         return ()
     features = None
     if embeddings is not None:
         rows = {record.name: row for row, record in enumerate(embeddings.index)}
         features = np.zeros((len(whole), embeddings.features.shape[1]), "float32")
-        for place, image in enumerate(whole):
+        for position, image in enumerate(whole):
             name = index.records[image].name
             if name in rows:
-                features[place] = embeddings.features[rows[name]]
+                features[position] = embeddings.features[rows[name]]
         if not features.any():
             raise ValueError(
                 "`embeddings` are of other images. They must come from `embed` with the data "
                 f"that are audited; there is none of {index.records[whole[0]].name!r}."
             )
     pairs = near_duplicates(
-        np.stack([measures[place].thumbnail for place in whole]),
-        sizes_pixels=[(measures[place].height, measures[place].width) for place in whole],
+        np.stack([measures[position].thumbnail for position in whole]),
+        sizes_pixels=[(measures[position].height, measures[position].width) for position in whole],
         features=features,
         verbose=verbose,
     )

@@ -177,12 +177,12 @@ def _large_pairs(
     pixels: np.ndarray, sides: np.ndarray, features: np.ndarray | None, verbose: bool
 ) -> list[SimilarPair]:
     """Return the pairs that are candidates, alike once aligned, and more so than others are."""
-    found = _by_hashes(pixels, verbose=verbose)
+    candidates = _by_hashes(pixels, verbose=verbose)
     alike: set[tuple[int, int]] = set()
     if features is not None:
         by_features = _by_features(features)
         alike = {(first, other) for _, first, other, _, _ in by_features.tolist()}
-        found = np.concatenate([found, by_features])
+        candidates = np.concatenate([candidates, by_features])
 
     def confirmed(candidate: np.ndarray) -> SimilarPair | None:
         _, whole, piece, view, mirrored = candidate.tolist()
@@ -195,12 +195,14 @@ def _large_pairs(
         return _pair(whole, piece, similarity, bool(mirrored))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pairs = track(pool.map(confirmed, found), "Comparing images", len(found), show=verbose)
+        pairs = track(
+            pool.map(confirmed, candidates), "Comparing images", len(candidates), show=verbose
+        )
         kept = [pair for pair in pairs if pair is not None]
     by_chance = needed_by_chance(pixels, sides)
     doubtful = [pair for pair in kept if pair.similarity < by_chance]
-    places = sorted({place for pair in doubtful for place in (pair.first, pair.second)})
-    usual = usual_distances(pixels, sides, places, verbose=verbose) if places else {}
+    indexes = sorted({index for pair in doubtful for index in (pair.first, pair.second)})
+    usual = usual_distances(pixels, sides, indexes, verbose=verbose) if indexes else {}
     return [
         pair
         for pair in kept
@@ -227,8 +229,8 @@ def _hashes(thumbnails: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np
 def _windows() -> list[tuple[int, int, int]]:
     """Return `(top, left, length)` of the views: the whole, and nine trimmed ones."""
     trim = round(THUMBNAIL_PIXELS * _TRIMMED)
-    places = (0, trim // 2, trim)
-    trimmed = [(top, left, THUMBNAIL_PIXELS - trim) for top in places for left in places]
+    indexes = (0, trim // 2, trim)
+    trimmed = [(top, left, THUMBNAIL_PIXELS - trim) for top in indexes for left in indexes]
     return [(0, 0, THUMBNAIL_PIXELS), *trimmed]
 
 
@@ -296,10 +298,10 @@ def _by_features(features: np.ndarray) -> np.ndarray:
         distance = np.rint(_CODE_BITS * (1 - cosines[at, other])).astype("int64")
         zero = np.zeros_like(at)
         rows.append(_nearest(np.stack([distance, at + start, other, zero, zero], axis=1)))
-    found = np.concatenate(rows)
-    mirrored = found.copy()
+    pairs = np.concatenate(rows)
+    mirrored = pairs.copy()
     mirrored[:, 4] = 1
-    return np.concatenate([found, mirrored])
+    return np.concatenate([pairs, mirrored])
 
 
 def _nearest(rows: np.ndarray) -> np.ndarray:

@@ -155,8 +155,8 @@ class AuditFindings:
         for finding in self.findings:
             if finding.kind == kind:
                 return finding
-        found = ", ".join(map(repr, self.kinds)) or "nothing at all"
-        raise ValueError(f"No finding of kind {kind!r}. Found were: {found}")
+        kinds = ", ".join(map(repr, self.kinds)) or "nothing at all"
+        raise ValueError(f"No finding of kind {kind!r}. Found were: {kinds}")
 
     def __str__(self) -> str:
         counts = {s: len(self.index.split(s)) for s in ("train", "validation", "test")}
@@ -310,12 +310,12 @@ class AuditFindings:
             The file's path.
         """
         path = Path(file)
-        found = {
+        report = {
             "images": len(self.index),
             "class_names": self.index.class_names,
             "findings": [asdict(finding) for finding in self.findings],
         }
-        path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+        path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
         return path
 
 

@@ -53,11 +53,11 @@ def image_findings(index: ImageIndex, measures: Sequence[ImageMeasures]) -> tupl
         for record, measure in zip(index, measures, strict=True)
         if measure.problem is not None
     )
-    found = []
+    findings = []
     if broken:
         reasons = Counter(case.evidence for case in broken).most_common()
         more = f", and {len(reasons) - 1} other reasons" if len(reasons) > 1 else ""
-        found.append(
+        findings.append(
             _finding(
                 "unreadable",
                 f"{_images(len(broken))} can't be read: {reasons[0][0]}{more}",
@@ -66,7 +66,7 @@ def image_findings(index: ImageIndex, measures: Sequence[ImageMeasures]) -> tupl
             )
         )
     if not whole:
-        return tuple(found)
+        return tuple(findings)
     for kind, test, evidence, advice in _tests(whole):
         cases = []
         for record, measure in zip(index, measures, strict=True):
@@ -74,8 +74,10 @@ def image_findings(index: ImageIndex, measures: Sequence[ImageMeasures]) -> tupl
             if text:
                 cases.append(Case(names=(record.name,), evidence=text, drop=(record.name,)))
         if cases:
-            found.append(_finding(kind, f"{_images(len(cases))} {evidence}", advice, tuple(cases)))
-    return tuple(found)
+            findings.append(
+                _finding(kind, f"{_images(len(cases))} {evidence}", advice, tuple(cases))
+            )
+    return tuple(findings)
 
 
 def _tests(whole: Sequence[ImageMeasures]) -> Iterator[tuple[str, _Test, str, str]]:
@@ -177,7 +179,7 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
     >>> [finding.kind for finding in class_findings(ImageIndex(tuple(records), ("x", "y")))]
     ['imbalance']
     """
-    found = []
+    findings = []
     cases = []
     splits = [s for s in SPLITS if any(record.split == s for record in index)]
     for split in splits:
@@ -190,7 +192,7 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
                 cases.append(Case(names=(), evidence=text))
     if cases:
         more = f", and {len(cases) - 1} more like it" if len(cases) > 1 else ""
-        found.append(
+        findings.append(
             _finding(
                 "too few",
                 f"{cases[0].evidence}{more}",
@@ -202,7 +204,7 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
     most, fewest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[most] > _IMBALANCE * counts[fewest]:
         text = f"{counts[most]:,} training images of {most}, {counts[fewest]:,} of {fewest}"
-        found.append(
+        findings.append(
             _finding(
                 "imbalance",
                 text,
@@ -211,7 +213,7 @@ def class_findings(index: ImageIndex) -> tuple[Finding, ...]:
                 (Case(names=(), evidence=text),),
             )
         )
-    return tuple(found)
+    return tuple(findings)
 
 
 def _finding(kind: str, evidence: str, advice: str, cases: tuple[Case, ...]) -> Finding:

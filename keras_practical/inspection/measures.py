@@ -108,8 +108,8 @@ def measure_images(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         starts = range(0, len(index), _CHUNK)
-        found = (each for part in pool.map(work, starts) for each in part)
-        return tuple(track(found, "Looking at images", len(index), show=verbose))
+        measures = (each for part in pool.map(work, starts) for each in part)
+        return tuple(track(measures, "Looking at images", len(index), show=verbose))
 
 
 def measure_image(image: bytes | np.ndarray, *, name: str = "") -> ImageMeasures:

@@ -72,16 +72,16 @@ def groups_in_names(names: Sequence[str], labels: Sequence[int]) -> NameGroups |
     stems = [file.removesuffix(PurePath(file).suffix) for file in files]
     for divider in _DIVIDERS:
         for depth in range(1, _DEEPEST + 1):
-            found = [_beginning(stem, divider, depth) for stem in stems]
+            groups = [_beginning(stem, divider, depth) for stem in stems]
             members: dict[str, set[str]] = defaultdict(set)
-            for group, stem in zip(found, stems, strict=True):
+            for group, stem in zip(groups, stems, strict=True):
                 members[group].add(stem)
             # `train/cat/001.png` and `test/cat/001.png` needn't have to do with each other.
             shared = {group for group, inside in members.items() if len(inside) > 1}
-            if _plausible([group for group in found if group in shared], labels):
+            if _plausible([group for group in groups if group in shared], labels):
                 largest = max(sorted(shared), key=lambda group: len(members[group]))
                 longer = min(stem for stem in members[largest] if stem != largest)
-                pairs = zip(found, names, strict=True)
+                pairs = zip(groups, names, strict=True)
                 return NameGroups(
                     tuple(group if group in shared else name for group, name in pairs),
                     f"[{largest}]{longer[len(largest) :]}",

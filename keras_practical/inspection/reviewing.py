@@ -115,8 +115,8 @@ def review(
 
     def thumbnail(name: str) -> str | None:
         size = _fitted(*sizes.get(name, (0, 0)), thumbnail_pixels)
-        found = (result.images(name, image_size=size) for result in results)
-        image = next((image for image in found if image is not None), None)
+        images = (result.images(name, image_size=size) for result in results)
+        image = next((image for image in images if image is not None), None)
         return None if image is None else _data_uri(image, thumbnail_pixels)
 
     # Decoders release Python's lock.
@@ -217,7 +217,7 @@ def _rendered(
     from markupsafe import Markup
 
     style, script = ((_PAGE / f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    numbers = {name: place for place, name in enumerate(thumbnails)}
+    numbers = {name: index for index, name in enumerate(thumbnails)}
     folder = _common_folder(list(thumbnails))
 
     def shown(name: str) -> dict[str, Any]:

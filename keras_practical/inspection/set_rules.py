@@ -56,16 +56,16 @@ def copy_findings(
     >>> leak.kind, leak.cases[0].drop
     ('leakage', ('a.jpg',))
     """
-    places = defaultdict(list)
-    for place, content in enumerate(contents):
+    positions = defaultdict(list)
+    for position, content in enumerate(contents):
         if content:
-            places[content].append(place)
-    exact = [(same[0], other) for same in places.values() for other in same[1:]]
+            positions[content].append(position)
+    exact = [(same[0], other) for same in positions.values() for other in same[1:]]
     similarity = {(pair.first, pair.second): pair for pair in pairs}
     cases: dict[str, list[Case]] = defaultdict(list)
     for members in _connected(len(index), [*exact, *similarity]):
-        records = [index.records[place] for place in members]
-        is_exact = len({contents[place] for place in members}) == 1
+        records = [index.records[position] for position in members]
+        is_exact = len({contents[position] for position in members}) == 1
         within = [pair for pair in pairs if pair.first in members and pair.second in members]
         text = "the same file" if is_exact else _likeness(within)
         labels = len({record.label for record in records})
@@ -88,12 +88,12 @@ def copy_findings(
         Finding(
             kind=kind,
             severity=KINDS[kind],
-            evidence=f"{sum(len(case.names) for case in found):,} images in {len(found):,} "
-            f"set{'' if len(found) == 1 else 's'} {_COPY_EVIDENCE[kind]}",
+            evidence=f"{sum(len(case.names) for case in of_kind):,} images in {len(of_kind):,} "
+            f"set{'' if len(of_kind) == 1 else 's'} {_COPY_EVIDENCE[kind]}",
             advice=_COPY_ADVICE[kind],
-            cases=tuple(found),
+            cases=tuple(of_kind),
         )
-        for kind, found in cases.items()
+        for kind, of_kind in cases.items()
     )
 
 
@@ -118,10 +118,10 @@ def group_findings(index: ImageIndex) -> tuple[Finding, ...]:
     groups: Sequence[str] = known
     if len(known) < len(index):
         labels = [record.label for record in index]
-        found = groups_in_names([record.name for record in index], labels)
-        if found is None:
+        proposal = groups_in_names([record.name for record in index], labels)
+        if proposal is None:
             return ()
-        groups, source = found.groups, f"the files' names, such as {found.example}"
+        groups, source = proposal.groups, f"the files' names, such as {proposal.example}"
     members = defaultdict(list)
     for record, group in zip(index, groups, strict=True):
         members[group].append(record)
@@ -168,15 +168,17 @@ def shortcut_findings(
     >>> print(shortcut_findings(ImageIndex(tuple(records), ("x", "y")), sizes)[0].evidence)
     trivial features tell the classes apart (size, aspect)
     """
-    whole = [place for place, measure in enumerate(measures) if measure.problem is None]
+    whole = [position for position, measure in enumerate(measures) if measure.problem is None]
     if not whole:
         return ()
-    records = [index.records[place] for place in whole]
-    features = _trivial_features([measures[place] for place in whole])
+    records = [index.records[position] for position in whole]
+    features = _trivial_features([measures[position] for position in whole])
     known = [record.group for record in records if record.group is not None]
     groups = known if len(known) == len(records) else None
-    found = find_shortcuts(features, [record.label for record in records], groups=groups, seed=seed)
-    clear = [shortcut for shortcut in found if shortcut.is_clear]
+    shortcuts = find_shortcuts(
+        features, [record.label for record in records], groups=groups, seed=seed
+    )
+    clear = [shortcut for shortcut in shortcuts if shortcut.is_clear]
     if not clear:
         return ()
     return (
@@ -223,9 +225,9 @@ def _connected(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     first, second = np.array(pairs).T
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
     members = defaultdict(list)
-    for place, number in enumerate(connected_components(graph, directed=False)[1].tolist()):
-        members[number].append(place)
-    return [places for places in members.values() if len(places) > 1]
+    for index, number in enumerate(connected_components(graph, directed=False)[1].tolist()):
+        members[number].append(index)
+    return [indexes for indexes in members.values() if len(indexes) > 1]
 
 
 def _likeness(pairs: Sequence[SimilarPair]) -> str:

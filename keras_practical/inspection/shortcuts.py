@@ -120,7 +120,7 @@ def find_shortcuts(
     if folds < 2:
         return ()
     chance = 1 / len(names)
-    found = []
+    shortcuts = []
     for name, values in features.items():
         rows = np.asarray(values, "float64").reshape(len(classes), -1)[kept]
         if (rows == rows[0]).all():
@@ -136,7 +136,7 @@ def find_shortcuts(
             place = _nearly_always_told(confusion, max(allowed, _TOLD), seed)
             told = None if place is None else int(names[place])
         clear = clear or told is not None
-        found.append(
+        shortcuts.append(
             Shortcut(
                 feature=name,
                 accuracy=accuracy,
@@ -146,7 +146,7 @@ def find_shortcuts(
                 is_clear=clear,
             )
         )
-    return tuple(sorted(found, key=lambda each: -each.accuracy))
+    return tuple(sorted(shortcuts, key=lambda each: -each.accuracy))
 
 
 def _balanced(confusions: np.ndarray) -> np.ndarray:

@@ -38,21 +38,21 @@ def tiny_pairs(thumbnails: np.ndarray, sizes: np.ndarray, tiny_pixels: int) -> l
     # The thumbnail says all of a small image and is all that is known of a large one.
     known = np.where(tiny[:, None], np.minimum(sizes, side), side)
     groups = defaultdict(list)
-    for place, (height, width) in enumerate(known.tolist()):
-        groups[height, width].append(place)
-    images = {size: _restored(thumbnails[places], *size) for size, places in groups.items()}
+    for index, (height, width) in enumerate(known.tolist()):
+        groups[height, width].append(index)
+    images = {size: _restored(thumbnails[indexes], *size) for size, indexes in groups.items()}
     pairs: list[Pair] = []
-    for size, places in groups.items():
+    for size, indexes in groups.items():
         if not _FEWEST_PIXELS <= min(size) < tiny_pixels:
             continue
         for first, other, similarity, mirrored in _alike_in_size(images[size]):
-            pairs.append((places[first], places[other], similarity, mirrored))
+            pairs.append((indexes[first], indexes[other], similarity, mirrored))
         best: dict[int, Pair] = {}
         for larger, wholes in groups.items():
             if larger == size or larger[0] < size[0] or larger[1] < size[1]:
                 continue
             for piece, whole, similarity, mirrored in _pieces(images[size], images[larger]):
-                pair = (wholes[whole], places[piece], similarity, mirrored)
+                pair = (wholes[whole], indexes[piece], similarity, mirrored)
                 best[piece] = max(pair, best.get(piece, pair), key=lambda pair: pair[2])
         # So few pixels may fit to several images.
         pairs.extend(best.values())

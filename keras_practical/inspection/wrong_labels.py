@@ -137,11 +137,11 @@ def label_errors(
         wrong = find_label_issues(labels, known, filter_by=method, n_jobs=1)
         # What the models find likelier than any other class is no error, however unsure they are.
         wrong &= known.argmax(1) != labels
-        suspects = frozenset(features.index[place].name for place in np.flatnonzero(wrong))
+        suspects = frozenset(features.index[position].name for position in np.flatnonzero(wrong))
     scores = known[np.arange(len(labels)), labels]
-    ranked = [place for place in np.argsort(scores, kind="stable") if wrong[place]]
-    found = LabelErrors(
-        errors=tuple(_error(features, known, present, place) for place in ranked),
+    ranked = [position for position in np.argsort(scores, kind="stable") if wrong[position]]
+    result = LabelErrors(
+        errors=tuple(_error(features, known, present, position) for position in ranked),
         probabilities=probabilities,
         scores=scores,
         names=tuple(record.name for record in features.index),
@@ -150,8 +150,8 @@ def label_errors(
         images=images,
     )
     if verbose:
-        print(f"label_errors: {str(found).splitlines()[0]}")
-    return found
+        print(f"label_errors: {str(result).splitlines()[0]}")
+    return result
 
 
 @dataclass(frozen=True)
@@ -198,10 +198,8 @@ def _checked(embeddings: Embeddings | Sequence[Embeddings]) -> Embeddings:
                 f"Received: {part.labels.min()} to {part.labels.max()}"
             )
         if not np.isfinite(part.features).all():
-            place = int(np.flatnonzero(~np.isfinite(part.features).all(1))[0])
-            raise ValueError(
-                f"Features must be finite. Received: NaN or infinity for image {place}"
-            )
+            bad = int(np.flatnonzero(~np.isfinite(part.features).all(1))[0])
+            raise ValueError(f"Features must be finite. Received: NaN or infinity for image {bad}")
     parts = [part if part.index else _named(part) for part in parts]
     index = tuple(chain.from_iterable(part.index for part in parts))
     labels = np.concatenate([part.labels for part in parts])
@@ -233,7 +231,7 @@ def _named(part: Embeddings) -> Embeddings:
 def _named_records(labels: Any) -> tuple[ImageRecord, ...]:
     """Return records of images named by place, as `embed` names those of arrays."""
     labels = np.asarray(labels).reshape(-1)
-    return tuple(ImageRecord(f"images[{place}]", int(n)) for place, n in enumerate(labels))
+    return tuple(ImageRecord(f"images[{index}]", int(n)) for index, n in enumerate(labels))
 
 
 def _with_groups(
@@ -241,12 +239,12 @@ def _with_groups(
 ) -> Embeddings:
     """Return the embeddings with groups in their records, where `fit_probe` sees them too."""
     named = map(groups, features.index) if callable(groups) else groups
-    found = [str(name) for name in named]
-    if len(found) != len(features):
+    names = [str(name) for name in named]
+    if len(names) != len(features):
         raise ValueError(
-            f"`groups` must have one value an image. Received: {len(found)} for {len(features)}"
+            f"`groups` must have one value an image. Received: {len(names)} for {len(features)}"
         )
-    pairs = zip(features.index, found, strict=True)
+    pairs = zip(features.index, names, strict=True)
     return replace(features, index=tuple(replace(record, group=name) for record, name in pairs))
 
 
@@ -260,9 +258,9 @@ def _behind(features: Embeddings, data: Data) -> tuple[ImageIndex, ImageFinder]:
         index, sources = ImageIndex(source.records, source.class_names), [source]
     elif isinstance(data, tuple | list) and len(data) == 2:
         store = PixelStore(list(np.asarray(data[0])), (1, 1), aspect="pad", color_mode="rgb")
-        places = np.arange(len(data[0]))
+        positions = np.arange(len(data[0]))
         index = ImageIndex(_named_records(data[1]), features.class_names)
-        sources = [PixelSource(store, places, places, index.records, index.class_names, 1)]
+        sources = [PixelSource(store, positions, positions, index.records, index.class_names, 1)]
     elif data is None:
         sources = []
     else:
@@ -293,16 +291,16 @@ def _check_folds(crossed: CrossValidation, features: Embeddings) -> None:
                 )
 
 
-def _error(features: Embeddings, known: np.ndarray, present: np.ndarray, place: int) -> LabelError:
-    label, chances = features.labels[place], known[place].copy()
+def _error(features: Embeddings, known: np.ndarray, present: np.ndarray, index: int) -> LabelError:
+    label, chances = features.labels[index], known[index].copy()
     chances[present == label] = -1.0
     best = int(chances.argmax())
     return LabelError(
-        name=features.index[place].name,
+        name=features.index[index].name,
         label=features.class_names[label],
         suggestion=features.class_names[present[best]],
         confidence=float(chances[best]),
-        split=features.index[place].split,
+        split=features.index[index].split,
     )
 
 

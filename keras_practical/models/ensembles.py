@@ -48,7 +48,7 @@ def ensemble(models: Sequence[keras.Model], *, name: str = "ensemble") -> keras.
         raise ValueError("`models` must have one input and one output each.")
     shapes = {(str(model.input_shape), str(model.output_shape)) for model in models}
     if len(shapes) > 1:
-        listed = ", ".join(f"{given} to {found}" for given, found in sorted(shapes))
+        listed = ", ".join(f"{given} to {shape}" for given, shape in sorted(shapes))
         raise ValueError(
             f"`models` must have the same inputs and outputs. Received: models from {listed}"
         )

@@ -135,21 +135,21 @@ def freeze_to(model: keras.Model, group: int, *, train_batch_norm: bool = False)
     Reference:
         https://keras.io/guides/transfer_learning/ on `BatchNormalization`; fastai's `freeze_to`.
     """
-    found = layer_groups(model)
-    if not -len(found) <= group < len(found):
+    groups = layer_groups(model)
+    if not -len(groups) <= group < len(groups):
         raise ValueError(
-            f"`group` must be from {-len(found)} to {len(found) - 1}: the model has {len(found)} "
-            f"layer groups, the head included. Received: group={group}"
+            f"`group` must be from {-len(groups)} to {len(groups) - 1}: the model has "
+            f"{len(groups)} layer groups, the head included. Received: group={group}"
         )
-    first = group % len(found)
+    first = group % len(groups)
     backbone = _backbone(model)
     if backbone is not None:
         # A frozen container freezes everything inside it, whatever the layers say.
         backbone.trainable = True
-    for number, layers in enumerate(found):
+    for number, layers in enumerate(groups):
         for layer in layers:
             layer.trainable = number >= first
-    for layer in _flatten(layer for layers in found[:-1] for layer in layers):
+    for layer in _flatten(layer for layers in groups[:-1] for layer in layers):
         if isinstance(layer, keras.layers.BatchNormalization) and not train_batch_norm:
             layer.trainable = False
     # The next `fit` compiles its step anew, so that what is frozen really is.
@@ -192,8 +192,8 @@ def summary(model: keras.Model) -> TransferSummary:
     >>> summary(model).trainable_count
     6
     """
-    found = layer_groups(model)
-    names = [*(f"group {number}" for number in range(len(found) - 1)), "head"]
+    groups = layer_groups(model)
+    names = [*(f"group {number}" for number in range(len(groups) - 1)), "head"]
     rows = tuple(
         (
             name,
@@ -201,7 +201,7 @@ def summary(model: keras.Model) -> TransferSummary:
             _count(weight for layer in layers for weight in layer.weights),
             _count(weight for layer in layers for weight in layer.trainable_weights),
         )
-        for name, layers in zip(names, found, strict=True)
+        for name, layers in zip(names, groups, strict=True)
     )
     batch_norms = [
         layer for layer in _flatten([model]) if isinstance(layer, keras.layers.BatchNormalization)

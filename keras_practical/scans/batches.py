@@ -114,11 +114,11 @@ class VolumeBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return a batch of scans, float32, and their labels."""
         rows = slice(index * self._batch_size, (index + 1) * self._batch_size)
-        places = np.arange(len(self.volumes))[rows]
+        positions = np.arange(len(self.volumes))[rows]
         if self.epoch_order is not None:
-            places = self.epoch_order.current()[rows]
-        volumes = [self.volumes[place] for place in places]
-        return pad_volumes(volumes, depth=self._depth), self.labels[places]
+            positions = self.epoch_order.current()[rows]
+        volumes = [self.volumes[position] for position in positions]
+        return pad_volumes(volumes, depth=self._depth), self.labels[positions]
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch's order."""

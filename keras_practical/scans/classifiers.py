@@ -155,9 +155,9 @@ def slice_attention(
     looking = keras.Model(model.inputs, pooling[0].output[1])
     scans = volumes.volumes if isinstance(volumes, VolumeBatches) else list(volumes)
     batches = VolumeBatches(scans, np.zeros(len(scans)), batch_size=batch_size)
-    found: list[np.ndarray] = []
+    attention: list[np.ndarray] = []
     for number in range(len(batches)):
         weights = np.asarray(looking.predict_on_batch(batches[number][0]))
         for row in weights:
-            found.append(row[: len(scans[len(found)])])
-    return found
+            attention.append(row[: len(scans[len(attention)])])
+    return attention

@@ -128,7 +128,7 @@ def nifti_slices(path: str | Path) -> list[dicom.Slice]:
     if not Path(path).is_file():
         raise ValueError("there is no such file")
     image = nibabel.as_closest_canonical(nibabel.load(path))
-    shape = tuple(side for place, side in enumerate(image.shape) if place < 3 or side > 1)
+    shape = tuple(side for index, side in enumerate(image.shape) if index < 3 or side > 1)
     if len(shape) != 3 or image.get_data_dtype().kind not in "iuf":
         raise ValueError(f"it isn't one volume of grey values, but of shape {image.shape}")
     values = np.nan_to_num(np.asarray(image.dataobj, "float32").reshape(shape))
@@ -151,8 +151,11 @@ def _file(path: Path, max_slices: int | None, window: dicom.Window) -> list[np.n
         if not dicom.is_dicom(data):
             raise ValueError("a scan is a folder of slices, a NIfTI file or a DICOM file")
         slices = dicom.dicom_slices(data)
-        if len({one.position for one in slices}) == len(slices) and slices[0].position is not None:
-            slices.sort(key=lambda one: one.position or 0.0)
+        if (
+            len({slice_.position for slice_ in slices}) == len(slices)
+            and slices[0].position is not None
+        ):
+            slices.sort(key=lambda slice_: slice_.position or 0.0)
     slices = _spread(slices, max_slices)
     return [array_to_uint8(image) for image in dicom.windowed(slices, window)]
 
@@ -190,14 +193,14 @@ def _dicom_folder(
         except Exception as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ValueError(f"Can't read {path}: {reason}.") from error
-    series = {one.series for one in slices}
+    series = {slice_.series for slice_ in slices}
     if len(series) > 1:
         raise ValueError(
             f"Can't read {folder}: it holds slices of {len(series)} series. Put each into a folder "
             "of its own."
         )
-    if all(one.position is not None for one in slices):
-        slices.sort(key=lambda one: one.position or 0.0)
+    if all(slice_.position is not None for slice_ in slices):
+        slices.sort(key=lambda slice_: slice_.position or 0.0)
     slices = _spread(slices, max_slices)
     return [array_to_uint8(image) for image in dicom.windowed(slices, window)]
 
@@ -207,8 +210,8 @@ def _spread(items: list[Any], most: int | None) -> list[Any]:
     if most is None or len(items) <= most:
         return items
     # The middle of each of so many equal parts.
-    places = (np.arange(most) + 0.5) * len(items) / most
-    return [items[int(place)] for place in places]
+    indexes = (np.arange(most) + 0.5) * len(items) / most
+    return [items[int(index)] for index in indexes]
 
 
 def _natural(path: Path) -> list[Any]:

@@ -201,7 +201,7 @@ def _list(
                 "folder"
             )
     files = sources.from_folder(source)
-    found: dict[str, tuple[Path, int, str | None]] = {}
+    scans: dict[str, tuple[Path, int, str | None]] = {}
     for path, name, label, split in zip(
         files.images, files.names, files.labels, files.splits, strict=True
     ):
@@ -210,9 +210,9 @@ def _list(
         depth = 1 if parts[0] == files.class_names[label] else 2
         alone = is_nifti(path) or len(parts) == depth + 1
         scan = name if alone else "/".join(parts[:-1])
-        found[scan] = (path if alone else path.parent, label, split)
-    paths, labels, splits = zip(*found.values(), strict=True)
-    return replace(files, images=paths, names=list(found), labels=labels, splits=splits)
+        scans[scan] = (path if alone else path.parent, label, split)
+    paths, labels, splits = zip(*scans.values(), strict=True)
+    return replace(files, images=paths, names=list(scans), labels=labels, splits=splits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +232,8 @@ class _Scans(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, place: Any) -> Any:
-        row = self._rows[place]
+    def __getitem__(self, index: Any) -> Any:
+        row = self._rows[index]
         kept = self._kept.get(row)
         return self._read(row) if kept is None else kept
 
@@ -245,19 +245,19 @@ class _Scans(Sequence[np.ndarray]):
 
     def read_all(self, *, verbose: bool) -> list[_ScanHeader]:
         """Read every scan once, keep what fits, and say what was found."""
-        found = []
+        scans = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             read = track(self._tried(pool), "Reading scans", len(self), show=verbose)
             room = _MEMORY_LIMIT_BYTES
             for row, result in enumerate(read):
                 if isinstance(result, str):
-                    found.append(_ScanHeader(problem=result))
+                    scans.append(_ScanHeader(problem=result))
                     continue
                 room -= result.nbytes
                 if room >= 0:
                     self._kept[row] = result
-                found.append(_ScanHeader(result.shape[2], result.shape[1], depth=len(result)))
-        return found
+                scans.append(_ScanHeader(result.shape[2], result.shape[1], depth=len(result)))
+        return scans
 
     def _tried(self, pool: ThreadPoolExecutor) -> Iterator[np.ndarray | str]:
         """Yield each scan or its problem; only a few are read ahead."""

@@ -45,8 +45,8 @@ class StyleLayers:
     @property
     def names(self) -> tuple[str, ...]:
         """All of them, each once, in a fixed order."""
-        found = (self.content, self.reference, *self.coarse, *self.fine, *self.histogram)
-        return tuple(dict.fromkeys(found))
+        names = (self.content, self.reference, *self.coarse, *self.fine, *self.histogram)
+        return tuple(dict.fromkeys(names))
 
 
 # As in the paper.
@@ -125,11 +125,11 @@ def feature_maps(
     inputs = features = keras.Input((*size, 3))
     for layer in preprocessing_layers(preprocessing):
         features = layer(features)
-    found = maps(features)
+    values = maps(features)
     if PIXELS in names:
         centred = inputs / 127.5 - 1.0
-        found[PIXELS] = keras.ops.image.extract_patches(centred, 3, strides=1, padding="same")
-    return keras.Model(inputs, found)
+        values[PIXELS] = keras.ops.image.extract_patches(centred, 3, strides=1, padding="same")
+    return keras.Model(inputs, values)
 
 
 def _by_resolution(extractor: keras.Model) -> StyleLayers:

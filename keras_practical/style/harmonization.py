@@ -165,8 +165,8 @@ def harmonize(
             callback=callback,
             advance=advance,
         )
-        found = painter.paint(small)
-    return scene.finished(small, found)
+        painted = painter.paint(small)
+    return scene.finished(small, painted)
 
 
 class _Painter:
@@ -262,12 +262,12 @@ class _Painter:
     ) -> dict[str, Any]:
         """Return what the first pass wants: each layer's own nearest patches."""
         layers = self._layers
-        places = {name: _cells(part.mask, here[name]) for name in layers.names}
+        indexes = {name: _cells(part.mask, here[name]) for name in layers.names}
         grams = {}
         for name in layers.coarse:
-            matches = nearest_patches(start[name], places[name], painting[name], seed=self._seed)
+            matches = nearest_patches(start[name], indexes[name], painting[name], seed=self._seed)
             grams[name] = _gram(_at(painting[name], matches))
-        return self._wanted(here, places, grams, {})
+        return self._wanted(here, indexes, grams, {})
 
     def _fine(
         self,
@@ -278,7 +278,7 @@ class _Painter:
     ) -> dict[str, Any]:
         """Return what the second pass wants: one mapping that fits together, for all layers."""
         layers = self._layers
-        places = {name: _cells(part.mask, here[name]) for name in layers.names}
+        indexes = {name: _cells(part.mask, here[name]) for name in layers.names}
         reference = layers.reference
         # Every cell that the object touches, so that finer cells at its edge have theirs near.
         around = _cells(part.mask, here[reference], least=0.0)
@@ -287,7 +287,7 @@ class _Painter:
         grams, histograms = {}, {}
         for name in layers.fine:
             mapped = upsampled_mapping(
-                places[name],
+                indexes[name],
                 around,
                 matches,
                 coarse_shape=here[reference].shape[:2],
@@ -295,16 +295,16 @@ class _Painter:
                 painting_shape=painting[name].shape[:2],
             )
             # Each of the painting's cells counts once, or one that suits many would be repeated.
-            found = _at(painting[name], np.unique(mapped, axis=0))
-            grams[name] = _gram(found)
+            target = _at(painting[name], np.unique(mapped, axis=0))
+            grams[name] = _gram(target)
             if name in layers.histogram:
-                histograms[name] = quantiles(found, len(places[name]))
-        return self._wanted(here, places, grams, histograms)
+                histograms[name] = quantiles(target, len(indexes[name]))
+        return self._wanted(here, indexes, grams, histograms)
 
     def _wanted(
         self,
         here: dict[str, np.ndarray],
-        places: dict[str, np.ndarray],
+        indexes: dict[str, np.ndarray],
         grams: dict[str, np.ndarray],
         histograms: dict[str, np.ndarray],
     ) -> dict[str, Any]:
@@ -312,9 +312,9 @@ class _Painter:
         return {
             "places": {
                 name: (cells[:, 0] * here[name].shape[1] + cells[:, 1]).astype("int32")
-                for name, cells in places.items()
+                for name, cells in indexes.items()
             },
-            "content": _at(here[content], places[content]),
+            "content": _at(here[content], indexes[content]),
             "grams": grams,
             "histograms": histograms,
         }

@@ -159,8 +159,8 @@ def total_variation(image: Tensor, weights: Tensor) -> Tensor:
     return (ops.sum(down) + ops.sum(right)) / ops.maximum(ops.sum(weights), 1.0)
 
 
-def _relative(found: Any, wanted: Tensor) -> Tensor:
-    return ops.sum((found - wanted) ** 2) / ops.maximum(ops.sum(wanted**2), 1e-12)
+def _relative(value: Any, wanted: Tensor) -> Tensor:
+    return ops.sum((value - wanted) ** 2) / ops.maximum(ops.sum(wanted**2), 1e-12)
 
 
 def painting_strength(painting: np.ndarray) -> float:
@@ -247,10 +247,10 @@ def objective_of(
 
     def objective(pixels: Tensor, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         shown = wanted["painting"] + wanted["alpha"] * (pixels - wanted["painting"])
-        found = maps(255.0 * shown[None])
+        features = maps(255.0 * shown[None])
 
         def at(name: str) -> Tensor:
-            cells = ops.reshape(found[name], (-1, found[name].shape[-1]))
+            cells = ops.reshape(features[name], (-1, features[name].shape[-1]))
             return ops.take(cells, wanted["places"][name], axis=0)
 
         grams, histograms = wanted["grams"], wanted["histograms"]

@@ -160,26 +160,26 @@ def as_image(name: str, image: Image, *, alpha: bool = False) -> np.ndarray:
                 if turned.has_transparency_data:
                     return np.array(turned.convert("RGBA"))
         return np.rint(read_image(image)).astype("uint8")
-    found = np.asarray(image)
-    if found.ndim == 3 and found.shape[2] == 4:
-        found = np.clip(np.rint(found), 0, 255).astype("uint8")
+    pixels = np.asarray(image)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = np.clip(np.rint(pixels), 0, 255).astype("uint8")
         if alpha:
-            return found
+            return pixels
         raise ValueError(
-            f"`{name}` must have three channels. Received: shape {found.shape}; use only "
+            f"`{name}` must have three channels. Received: shape {pixels.shape}; use only "
             "its first three, or kp.style.paste for a transparent object"
         )
-    if found.ndim not in (2, 3) or not found.size:
+    if pixels.ndim not in (2, 3) or not pixels.size:
         raise ValueError(
             f"`{name}` must be a path or an array of shape (height, width, 3). "
-            f"Received: shape {found.shape}"
+            f"Received: shape {pixels.shape}"
         )
-    if found.dtype.kind == "f" and found.max() <= 1.0 and found.max() > 0.0:
+    if pixels.dtype.kind == "f" and pixels.max() <= 1.0 and pixels.max() > 0.0:
         raise ValueError(
             f"`{name}` must have pixels in [0, 255]. Received: values in "
-            f"[{found.min():.3g}, {found.max():.3g}]; multiply by 255"
+            f"[{pixels.min():.3g}, {pixels.max():.3g}]; multiply by 255"
         )
-    return np.rint(read_image(found)).astype("uint8")
+    return np.rint(read_image(pixels)).astype("uint8")
 
 
 def as_mask(name: str, mask: Image, shape: tuple[int, int]) -> np.ndarray:
@@ -203,32 +203,32 @@ def as_mask(name: str, mask: Image, shape: tuple[int, int]) -> np.ndarray:
     """
     import cv2
 
-    found = read_image(mask, color_mode="grayscale") if isinstance(mask, str | Path) else mask
-    found = np.asarray(found).astype("float32")
-    if found.ndim == 3:
-        found = found[..., :3].mean(-1)
-    if found.ndim != 2 or not found.size:
-        raise ValueError(f"`{name}` must be of shape (height, width). Received: {found.shape}")
+    values = read_image(mask, color_mode="grayscale") if isinstance(mask, str | Path) else mask
+    values = np.asarray(values).astype("float32")
+    if values.ndim == 3:
+        values = values[..., :3].mean(-1)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"`{name}` must be of shape (height, width). Received: {values.shape}")
     # Interpolated masks overshoot a little.
-    if found.max() > 1.001:
-        found = found / 255.0
-    if not (found.min() >= -0.001 and found.max() <= 1.001):
+    if values.max() > 1.001:
+        values = values / 255.0
+    if not (values.min() >= -0.001 and values.max() <= 1.001):
         raise ValueError(
             f"`{name}` must have booleans, values in [0, 1] or in [0, 255]. "
-            f"Received: values in [{found.min():.3g}, {found.max():.3g}]"
+            f"Received: values in [{values.min():.3g}, {values.max():.3g}]"
         )
-    if found.shape != shape:
-        ratio = (found.shape[1] / found.shape[0]) / (shape[1] / shape[0])
+    if values.shape != shape:
+        ratio = (values.shape[1] / values.shape[0]) / (shape[1] / shape[0])
         if not 0.97 < ratio < 1.03:
             raise ValueError(
                 f"`{name}` must have the proportions of the image. Received: "
-                f"{found.shape[1]} x {found.shape[0]} for {shape[1]} x {shape[0]} pixels"
+                f"{values.shape[1]} x {values.shape[0]} for {shape[1]} x {shape[0]} pixels"
             )
-        found = cv2.resize(found, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    found = np.clip(found, 0.0, 1.0)
-    if found.max() < 0.5:
+        values = cv2.resize(values, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    values = np.clip(values, 0.0, 1.0)
+    if values.max() < 0.5:
         raise ValueError(f"`{name}` must mark the object: nothing in it is above one half.")
-    return found
+    return values
 
 
 def dilated(mask: np.ndarray) -> np.ndarray:
@@ -321,5 +321,5 @@ def denoise_chrominance(image: np.ndarray) -> np.ndarray:
         slope = (mean(guide * values) - average * mean(values)) / (variance + 0.1**2)
         offset = mean(values) - slope * average
         lab[..., channel] = mean(slope) * guide + mean(offset)
-    found = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
-    return np.clip(np.rint(255 * found), 0, 255).astype("uint8")
+    rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+    return np.clip(np.rint(255 * rgb), 0, 255).astype("uint8")

@@ -15,7 +15,7 @@ _CHUNK = 1024
 
 
 def nearest_patches(
-    features: np.ndarray, places: np.ndarray, painting: np.ndarray, *, seed: int = 0
+    features: np.ndarray, indexes: np.ndarray, painting: np.ndarray, *, seed: int = 0
 ) -> np.ndarray:
     """Find, for each place, the painting's patch of 3 x 3 cells that is most like its own.
 
@@ -23,7 +23,7 @@ def nearest_patches(
 
     Args:
         features: Feature map of shape `(height, width, channels)`.
-        places: Cells to ask for, `(row, column)` each, shape `(n, 2)`.
+        indexes: Cells to ask for, `(row, column)` each, shape `(n, 2)`.
         painting: The painting's feature map, of any height and width.
         seed: Decides which 20,000 of the painting's patches are compared, if it has more.
 
@@ -45,21 +45,23 @@ def nearest_patches(
         rng = np.random.default_rng(seed)
         candidates = candidates[np.sort(rng.permutation(len(candidates))[:_MOST_CANDIDATES])]
     known = _patches(painting, candidates)
-    found = [
-        (_patches(features, places[start : start + _CHUNK]) @ known.T).argmax(1)
-        for start in range(0, len(places), _CHUNK)
+    nearest = [
+        (_patches(features, indexes[start : start + _CHUNK]) @ known.T).argmax(1)
+        for start in range(0, len(indexes), _CHUNK)
     ]
-    return candidates[np.concatenate(found)]
+    return candidates[np.concatenate(nearest)]
 
 
-def consistent_mapping(places: np.ndarray, matches: np.ndarray, painting: np.ndarray) -> np.ndarray:
+def consistent_mapping(
+    indexes: np.ndarray, matches: np.ndarray, painting: np.ndarray
+) -> np.ndarray:
     """Let each place's neighbours vote, so that neighbours come from neighbours.
 
     Each neighbour, up to two cells away, proposes the cell that stands to its own match as the
     place stands to it. The proposal whose features are nearest to all the others' wins.
 
     Args:
-        places: Cells of the object, `(row, column)` each, shape `(n, 2)`.
+        indexes: Cells of the object, `(row, column)` each, shape `(n, 2)`.
         matches: Cells of the painting that `nearest_patches` found for them, shape `(n, 2)`.
         painting: The painting's feature map.
 
@@ -78,9 +80,9 @@ def consistent_mapping(places: np.ndarray, matches: np.ndarray, painting: np.nda
         Luan et al., *Deep Painterly Harmonization* (2018), arXiv 1804.03189, algorithm 3.
     """
     height, width = painting.shape[:2]
-    number = {(int(row), int(column)): n for n, (row, column) in enumerate(places)}
+    number = {(int(row), int(column)): n for n, (row, column) in enumerate(indexes)}
     won = np.empty_like(matches)
-    for n, (row, column) in enumerate(places):
+    for n, (row, column) in enumerate(indexes):
         proposals = [
             (matches[m][0] - down, matches[m][1] - right)
             for down in range(-2, 3)
@@ -96,7 +98,7 @@ def consistent_mapping(places: np.ndarray, matches: np.ndarray, painting: np.nda
 
 
 def upsampled_mapping(
-    places: np.ndarray,
+    indexes: np.ndarray,
     coarse_places: np.ndarray,
     coarse_matches: np.ndarray,
     *,
@@ -109,7 +111,7 @@ def upsampled_mapping(
     Each cell moves by as much, in pixels, as the coarse cell nearest to it.
 
     Args:
-        places: Cells of the other layer, shape `(n, 2)`.
+        indexes: Cells of the other layer, shape `(n, 2)`.
         coarse_places: Cells of the reference layer, >= 1.
         coarse_matches: The painting's cells that belong to them.
         coarse_shape: Height and width of the reference layer's map.
@@ -135,15 +137,15 @@ def upsampled_mapping(
 
     ratio = np.array(shape) / np.array(coarse_shape)
     # The nearest, not the one around: maps of unpadded networks aren't quite in step.
-    _, around = KDTree(coarse_places).query((places + 0.5) / ratio - 0.5)
-    moved = places + np.rint((coarse_matches[around] - coarse_places[around]) * ratio).astype(int)
+    _, around = KDTree(coarse_places).query((indexes + 0.5) / ratio - 0.5)
+    moved = indexes + np.rint((coarse_matches[around] - coarse_places[around]) * ratio).astype(int)
     return np.clip(moved, 0, np.array(painting_shape) - 1)
 
 
-def _patches(features: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _patches(features: np.ndarray, indexes: np.ndarray) -> np.ndarray:
     """Return the 3 x 3 patches around places, of length one, shape `(n, 9 * channels)`."""
     padded = np.pad(features, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    rows, columns = places[:, 0], places[:, 1]
+    rows, columns = indexes[:, 0], indexes[:, 1]
     parts = [padded[rows + down, columns + right] for down in range(3) for right in range(3)]
-    found = np.concatenate(parts, axis=1).astype("float32")
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-8)
+    patches = np.concatenate(parts, axis=1).astype("float32")
+    return patches / np.maximum(np.linalg.norm(patches, axis=1, keepdims=True), 1e-8)

@@ -35,24 +35,24 @@ class Scene:
         rows, columns = (np.flatnonzero(self.alpha.any(axis)) for axis in (1, 0))
         box = tuple(
             # In step with the cells of the whole painting's maps, whatever the stride.
-            slice(max(0, places[0] - MARGIN_PIXELS) // 32 * 32, places[-1] + 1 + MARGIN_PIXELS)
-            for places in (rows, columns)
+            slice(max(0, indexes[0] - MARGIN_PIXELS) // 32 * 32, indexes[-1] + 1 + MARGIN_PIXELS)
+            for indexes in (rows, columns)
         )
         parts = (self.painting, self.composite, self.mask, self.alpha)
         return Scene(*(part[box] for part in parts)), (box[0], box[1])
 
-    def finished(self, small: Scene, found: np.ndarray) -> np.ndarray:
+    def finished(self, small: Scene, painted: np.ndarray) -> np.ndarray:
         """Return what was found at a smaller size as a part of the whole painting."""
         import cv2
 
-        found = denoise_chrominance(found)
-        if found.shape != self.painting.shape:
+        painted = denoise_chrominance(painted)
+        if painted.shape != self.painting.shape:
             # The paste's own detail, which the smaller size has lost, stays.
             size = self.painting.shape[1::-1]
-            change = found.astype("float32") - small.composite
-            found = self.composite + cv2.resize(change, size, interpolation=cv2.INTER_CUBIC)
+            change = painted.astype("float32") - small.composite
+            painted = self.composite + cv2.resize(change, size, interpolation=cv2.INTER_CUBIC)
         alpha = self.alpha[..., None]
-        blended = alpha * np.clip(found, 0, 255) + (1 - alpha) * self.painting
+        blended = alpha * np.clip(painted, 0, 255) + (1 - alpha) * self.painting
         return np.where(alpha > 0, np.rint(blended), self.painting).astype("uint8")
 
 
@@ -72,10 +72,10 @@ def resized_image(image: np.ndarray, factor: float) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def grown(found: np.ndarray, small: np.ndarray, large: np.ndarray) -> np.ndarray:
+def grown(painted: np.ndarray, small: np.ndarray, large: np.ndarray) -> np.ndarray:
     """Return a larger image with the change that was made to the smaller one."""
     import cv2
 
-    change = found.astype("float32") - small
+    change = painted.astype("float32") - small
     change = cv2.resize(change, large.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     return np.clip(np.rint(large + change), 0, 255).astype("uint8")

@@ -52,10 +52,10 @@ class TextBaseline:
         """Return probabilities of shape `(n, classes)`; 0 for classes that weren't in training."""
         if isinstance(texts, str):
             raise ValueError(f"`texts` must be a list of texts. Received: one text {texts!r:.60}")
-        found = np.zeros((len(texts), len(self.class_names)))
+        probabilities = np.zeros((len(texts), len(self.class_names)))
         if len(texts):
-            found[:, self.pipeline.classes_] = self.pipeline.predict_proba(list(texts))
-        return found
+            probabilities[:, self.pipeline.classes_] = self.pipeline.predict_proba(list(texts))
+        return probabilities
 
     def evaluate(self, texts: LabelledTexts) -> Evaluation:
         """Measure it on held-out texts, with 95 % intervals."""
@@ -97,9 +97,9 @@ def baseline(train: LabelledTexts, *, strength: float = 10.0) -> TextBaseline:
 
     check_positive("strength", strength)
     if not isinstance(train, LabelledTexts) or len(np.unique(train.labels)) < 2:
-        found = train.counts() if isinstance(train, LabelledTexts) else type(train).__name__
+        received = train.counts() if isinstance(train, LabelledTexts) else type(train).__name__
         raise ValueError(
-            f"`train` must be LabelledTexts of at least two classes. Received: {found}"
+            f"`train` must be LabelledTexts of at least two classes. Received: {received}"
         )
     words = TfidfVectorizer(
         token_pattern=_WORD, sublinear_tf=True, lowercase=False, preprocessor=_folded

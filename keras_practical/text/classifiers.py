@@ -131,24 +131,24 @@ def predict_texts(
     """
     check_count("length", length, minimum=2)
     check_count("batch_size", batch_size)
-    numbers = [one[:length] for one in SubwordVocabulary.of(model).numbers(texts)]
+    numbers = [text_numbers[:length] for text_numbers in SubwordVocabulary.of(model).numbers(texts)]
     if not numbers:
         raise ValueError("`texts` must hold at least one text. Received: none")
-    order = np.argsort([len(one) for one in numbers], kind="stable")
+    order = np.argsort([len(text_numbers) for text_numbers in numbers], kind="stable")
     starts = range(0, len(order), batch_size)
-    found: list[np.ndarray] = []
+    predicted: list[np.ndarray] = []
     for start in track(starts, "Reading", len(starts), show=verbose):
-        places = order[start : start + batch_size]
-        rows = _rows([numbers[place] for place in places], min(batch_size, len(numbers)))
-        found.append(np.asarray(model.predict_on_batch(rows))[: len(places)])
-    joined = np.concatenate(found)
+        indexes = order[start : start + batch_size]
+        rows = _rows([numbers[index] for index in indexes], min(batch_size, len(numbers)))
+        predicted.append(np.asarray(model.predict_on_batch(rows))[: len(indexes)])
+    joined = np.concatenate(predicted)
     return joined[np.argsort(order, kind="stable")]
 
 
 def _rows(numbers: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
     """Pad to few different shapes: for each new one the backend compiles the model again."""
-    longest = max(len(one) for one in numbers)
+    longest = max(len(text_numbers) for text_numbers in numbers)
     rows = np.zeros((batch_size, max(64, 1 << (longest - 1).bit_length())), "int32")
-    for row, one in zip(rows, numbers, strict=False):
-        row[: len(one)] = one
+    for row, text_numbers in zip(rows, numbers, strict=False):
+        row[: len(text_numbers)] = text_numbers
     return rows

@@ -39,8 +39,8 @@ def inverse_document_frequency(numbers: Sequence[np.ndarray], size: int) -> np.n
     if not len(numbers):
         raise ValueError("`numbers` must hold at least one text. Received: none")
     texts = np.zeros(size)
-    for one in numbers:
-        texts[np.unique(one)] += 1
+    for text_numbers in numbers:
+        texts[np.unique(text_numbers)] += 1
     return np.log(len(numbers) / np.maximum(texts, 1)).astype("float32")
 
 
@@ -91,22 +91,24 @@ def cooccurrence_vectors(
     check_count("dimension", dimension)
     check_count("window", window, minimum=2)
     stretches = [
-        one[start : start + window] for one in numbers for start in range(0, len(one), window)
+        text_numbers[start : start + window]
+        for text_numbers in numbers
+        for start in range(0, len(text_numbers), window)
     ]
     if not stretches:
         raise ValueError("`numbers` must hold at least one text. Received: none")
     distinct = [np.unique(stretch) for stretch in stretches]
     columns = np.concatenate(distinct)
-    ends = np.cumsum([0, *(len(one) for one in distinct)])
+    ends = np.cumsum([0, *(len(text_numbers) for text_numbers in distinct)])
     occurs = sparse.csr_matrix(
         (np.ones(len(columns), "float32"), columns, ends), shape=(len(distinct), size)
     )
     together = (occurs.T @ occurs).tocoo()
     once = (together.row != together.col) & (together.data > 1)  # A single meeting is chance.
     rows, columns, counts = together.row[once], together.col[once], together.data[once]
-    found = np.zeros((size, dimension), "float32")
+    vectors = np.zeros((size, dimension), "float32")
     if not len(counts):
-        return found
+        return vectors
     by_row = np.bincount(rows, counts, minlength=size)
     by_column = by_row**0.75
     expected = (by_row[rows] / by_row.sum()) * (by_column[columns] / by_column.sum())
@@ -117,5 +119,5 @@ def cooccurrence_vectors(
     )
     rank = min(dimension, size)
     left, values, _ = randomized_svd(table, rank, n_iter=3, random_state=seed)
-    found[:, :rank] = left * np.sqrt(values)
-    return found * (0.1 / max(float(found.std()), 1e-6))
+    vectors[:, :rank] = left * np.sqrt(values)
+    return vectors * (0.1 / max(float(vectors.std()), 1e-6))

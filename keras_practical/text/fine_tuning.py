@@ -127,7 +127,7 @@ def fine_tune(
         held_out = (_inputs(model, validation_data, length), validation_data.labels)
     steps = -(-len(train) // batch_size) * epochs
     groups = [[v for n in names for v in encoder.get_layer(n).variables] for names in _GROUPS]
-    rates = [group_divisor ** -(place + 1) for place in range(len(_GROUPS))]
+    rates = [group_divisor ** -(index + 1) for index in range(len(_GROUPS))]
     batches = ShuffledBatches(inputs, train.labels, batch_size, EpochOrder(len(train), seed))
     for first, last, count in _phases(epochs):
         _unfreeze(encoder, count)

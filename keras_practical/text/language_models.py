@@ -163,7 +163,7 @@ def text_encoder(
         vocabulary, vector_size, embeddings_initializer=initial, name="vectors"
     )(inputs)
     weights = PieceWeights(vocabulary.size, name="weights")(inputs)
-    found = keras.layers.SpatialDropout1D(dropout, seed=seed)(vectors)
+    dropped = keras.layers.SpatialDropout1D(dropout, seed=seed)(vectors)
     parts = [
         keras.layers.Conv1D(
             state_size,
@@ -172,7 +172,7 @@ def text_encoder(
             activation=activation,
             kernel_initializer=_glorot(seed + number),
             name=name,
-        )(found)
+        )(dropped)
         for number, (name, activation) in enumerate((("content", None), ("gate", "sigmoid")), 1)
     ]
     local = keras.layers.Dropout(dropout, seed=seed)(keras.layers.Multiply()(parts))
@@ -341,9 +341,9 @@ def _mean_over_pieces(real: Any, losses: Any) -> Tensor:
 def _sequences(vocabulary: SubwordVocabulary, texts: Sequence[str], length: int) -> np.ndarray:
     """Cut texts into rows of `length` + 1 pieces, each row starting with the last one's end."""
     rows = []
-    for one in vocabulary.numbers(texts):
-        for start in range(0, max(len(one) - 1, 0), length):
-            row = one[start : start + length + 1]
+    for text_numbers in vocabulary.numbers(texts):
+        for start in range(0, max(len(text_numbers) - 1, 0), length):
+            row = text_numbers[start : start + length + 1]
             if start == 0 or len(row) > _SHORTEST:
                 rows.append(np.pad(row, (0, length + 1 - len(row)), constant_values=PADDING))
     if not rows:
@@ -356,7 +356,7 @@ def _start_from_counts(model: keras.Model, numbers: Sequence[np.ndarray], seed: 
     encoder, head = model.get_layer("encoder"), model.get_layer("next_piece")
     layer = encoder.get_layer("vectors")
     size, dimension = layer.embeddings.shape
-    without_start = [one[1:] for one in numbers]
+    without_start = [text_numbers[1:] for text_numbers in numbers]
     vectors = cooccurrence_vectors(without_start, size, dimension, seed=seed)
     layer.embeddings.assign(vectors)
     head.kernel.assign(vectors)

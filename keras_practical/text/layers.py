@@ -129,9 +129,9 @@ class ConcatPooling(keras.layers.Layer):
                 found = ops.max(ops.where(real[:, :, None], sequence, _FAR), axis=1)
                 found = ops.where(ops.any(real, axis=1)[:, None], found, 0.0)
             else:
-                places = ops.cumsum(ops.ones_like(weights), axis=1)
-                places = ops.where(real, places, 0.0)
-                last = ops.logical_and(real, places == ops.max(places, axis=1, keepdims=True))
+                indexes = ops.cumsum(ops.ones_like(weights), axis=1)
+                indexes = ops.where(real, indexes, 0.0)
+                last = ops.logical_and(real, indexes == ops.max(indexes, axis=1, keepdims=True))
                 found = ops.sum(sequence * ops.cast(last, sequence.dtype)[:, :, None], axis=1)
             pooled.append(found / ops.sqrt(ops.sum(found**2, axis=1, keepdims=True) + 1e-12))
         return ops.concatenate(pooled, axis=-1) / len(pooled) ** 0.5

@@ -76,8 +76,8 @@ class LabelledTexts:
 
     def counts(self) -> dict[str, int]:
         """Return the number of texts of each class."""
-        found = np.bincount(self.labels, minlength=len(self.class_names))
-        return dict(zip(self.class_names, found.tolist(), strict=True))
+        counted = np.bincount(self.labels, minlength=len(self.class_names))
+        return dict(zip(self.class_names, counted.tolist(), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,10 +306,10 @@ def _plain(source: Any, column: str | None, encoding: str | None) -> list[str]:
 def _report(problems: Mapping[int, TextProblem], total: int, on_error: str) -> None:
     if not problems:
         return
-    found = list(problems.values())
-    listed = "\n".join(f"  {problem}" for problem in found[:20])
-    more = f"\n  ... and {len(found) - 20} more, in `problems`" * (len(found) > 20)
-    text = f"{len(found)} of {total} texts can't be used:\n{listed}{more}"
+    problem_list = list(problems.values())
+    listed = "\n".join(f"  {problem}" for problem in problem_list[:20])
+    more = f"\n  ... and {len(problem_list) - 20} more, in `problems`" * (len(problem_list) > 20)
+    text = f"{len(problem_list)} of {total} texts can't be used:\n{listed}{more}"
     if on_error == "raise":
         raise ValueError(f'{text}\nMend or remove them, or pass on_error="skip".')
     warnings.warn(f"{text}\nThey are left out.", stacklevel=3)
@@ -334,12 +334,12 @@ def _splits(rows: Sequence[TextRow], names: Sequence[str], fraction: float, seed
 def _part(
     rows: Sequence[TextRow], splits: Sequence[str], split: str, names: tuple[str, ...]
 ) -> LabelledTexts | None:
-    chosen = [row for row, found in zip(rows, splits, strict=True) if found == split]
+    chosen = [row for row, own_split in zip(rows, splits, strict=True) if own_split == split]
     if not chosen:
         return None
     labels = np.array([names.index(row.label) for row in chosen], "int64")
-    texts, places = zip(*((row.text, row.place) for row in chosen), strict=True)
-    return LabelledTexts(texts, labels, names, places)
+    texts, indexes = zip(*((row.text, row.place) for row in chosen), strict=True)
+    return LabelledTexts(texts, labels, names, indexes)
 
 
 def _summary(parts: Sequence[LabelledTexts | None], names: Sequence[str]) -> str:

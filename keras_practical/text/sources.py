@@ -97,9 +97,9 @@ def rows_of_table(
         own = cells[str(splits)].strip() if splits and split is None else ""
         if own and own.lower() not in SPLIT_NAMES:
             raise ValueError(f"{place}: {own!r} is no split; use train, validation or test.")
-        found = SPLIT_NAMES[own.lower()] if own else split
+        row_split = SPLIT_NAMES[own.lower()] if own else split
         text = ". ".join(cells[column].strip() for column in texts if cells[column].strip())
-        rows.append(TextRow(place, text, cells[label], found))
+        rows.append(TextRow(place, text, cells[label], row_split))
     return rows
 
 

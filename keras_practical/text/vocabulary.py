@@ -52,11 +52,11 @@ class SubwordVocabulary:
             self._processor = _sentencepiece().SentencePieceProcessor(model_proto=self.model)
         except (RuntimeError, TypeError) as error:
             raise ValueError(f"`model` isn't a sentencepiece model: {error}") from error
-        found = (self._processor.pad_id(), self._processor.unk_id(), self._processor.bos_id())
-        if found != (PADDING, UNKNOWN, START):
+        special = (self._processor.pad_id(), self._processor.unk_id(), self._processor.bos_id())
+        if special != (PADDING, UNKNOWN, START):
             raise ValueError(
                 "The vocabulary must number padding 0, unknown 1 and start 2, as "
-                f"`build_vocabulary` does. Received: {found}"
+                f"`build_vocabulary` does. Received: {special}"
             )
 
     @classmethod
@@ -102,20 +102,20 @@ class SubwordVocabulary:
 
     def numbers(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return each text's numbers, int32, as long as they come, each with a start before it."""
-        return [np.array([START, *found], "int32") for found in self._split(texts, int)]
+        return [np.array([START, *pieces], "int32") for pieces in self._split(texts, int)]
 
     def encode(self, texts: Sequence[str], *, length: int | None = None) -> np.ndarray:
         """Return texts as a model's input: int32 of shape `(n, length)`, padded with 0.
 
         Longer texts are cut at `length`. Default: the longest text's own.
         """
-        found = self.numbers(texts)
+        numbered = self.numbers(texts)
         if length is None:
-            length = max((len(one) for one in found), default=1)
+            length = max((len(text_numbers) for text_numbers in numbered), default=1)
         check_count("length", length, minimum=1)
-        rows = np.full((len(found), length), PADDING, "int32")
-        for row, one in zip(rows, found, strict=True):
-            row[: len(one)] = one[:length]
+        rows = np.full((len(numbered), length), PADDING, "int32")
+        for row, text_numbers in zip(rows, numbered, strict=True):
+            row[: len(text_numbers)] = text_numbers[:length]
         return rows
 
     def decode(self, numbers: Sequence[int] | np.ndarray) -> str:
@@ -211,7 +211,7 @@ def build_vocabulary(
     )
     if verbose:
         some = plain[:: max(1, len(plain) // 200)]
-        pieces = sum(len(one) - 1 for one in vocabulary.numbers(some))
+        pieces = sum(len(text_numbers) - 1 for text_numbers in vocabulary.numbers(some))
         words = sum(len(text.split()) for text in some)
         print(f"build_vocabulary: {vocabulary.size:,} pieces, {pieces / words:.2f} a word")
     return vocabulary

@@ -139,8 +139,8 @@ def slide(
     slopes = np.gradient(np.asarray(losses, "float64"))
     right = len(slopes) - 1
     left = max(0, right - window)
-    found = float(learning_rates[left])
+    rate = float(learning_rates[left])
     while left >= 0 and abs(slopes[right] - slopes[left]) > threshold:
-        found = float(learning_rates[left])
+        rate = float(learning_rates[left])
         left, right = left - 1, right - 1
-    return found
+    return rate

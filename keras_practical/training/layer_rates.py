@@ -98,17 +98,17 @@ def _grouped_by_function(
 
 
 def _grouped_by_pattern(model: keras.Model, patterns: Sequence[str]) -> list[list[keras.Variable]]:
-    found: list[list[keras.Variable]] = [[] for _ in range(len(patterns) + 1)]
+    groups: list[list[keras.Variable]] = [[] for _ in range(len(patterns) + 1)]
     for variable in model.variables:
         matches = [n for n, pattern in enumerate(patterns) if re.search(pattern, variable.path)]
-        found[matches[0] if matches else len(patterns)].append(variable)
-    for pattern, variables in zip(patterns, found, strict=False):
+        groups[matches[0] if matches else len(patterns)].append(variable)
+    for pattern, variables in zip(patterns, groups, strict=False):
         if not variables:
             raise ValueError(
                 "Each pattern of `layer_groups` must match a variable's path that none before it "
                 f"does. Received: {pattern!r}; the paths look like {model.variables[0].path!r}"
             )
-    return found
+    return groups
 
 
 def scale_learning_rates(

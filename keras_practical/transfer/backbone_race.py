@@ -201,13 +201,13 @@ def compare_backbones(
         started = time.perf_counter()
         embeddings = embed(network, data, cache_dir=cache_dir, verbose=verbose)
         seconds = time.perf_counter() - started
-        found = cross_validate(fit_probe, embeddings, folds=folds, seed=seed, verbose=verbose)
+        crossed = cross_validate(fit_probe, embeddings, folds=folds, seed=seed, verbose=verbose)
         n, parameters = len(embeddings), network.count_params()
         results.append(
             RaceResult(
                 name=network.name,
-                accuracy=found.accuracy,
-                accuracy_interval=found.accuracy_interval,
+                accuracy=crossed.accuracy,
+                accuracy_interval=crossed.accuracy_interval,
                 images_per_second=embeddings.computed / seconds
                 if embeddings.computed
                 else float("nan"),

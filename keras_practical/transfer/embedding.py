@@ -132,7 +132,7 @@ def embed(
         augmented = stores[1].read() if layers else np.empty((0, *features.shape), "float32")
         unreadable = stores[0].nan_rows
     labels = _plain_labels(np.concatenate(parts))
-    found = Embeddings(
+    embeddings = Embeddings(
         features,
         labels,
         reader.records(_classes_of(labels)),
@@ -141,16 +141,18 @@ def embed(
         computed,
     )
     if unreadable:
-        names = ", ".join(found.index[place].name for place in sorted(unreadable)[:5])
+        names = ", ".join(embeddings.index[index].name for index in sorted(unreadable)[:5])
         warnings.warn(
             f"embed leaves out {len(unreadable)} images that can't be read: {names}"
             + ", ..." * (len(unreadable) > 5),
             stacklevel=2,
         )
-        found = found.take([place for place in range(len(found)) if place not in unreadable])
+        embeddings = embeddings.take(
+            [index for index in range(len(embeddings)) if index not in unreadable]
+        )
     if verbose:
-        print(_announcement(found, body.name, time.perf_counter() - started))
-    return found
+        print(_announcement(embeddings, body.name, time.perf_counter() - started))
+    return embeddings
 
 
 def _key(settings: Any) -> str:
@@ -172,14 +174,14 @@ def _features(
     # Recognised by the NaN in the images: a ReLU would turn NaN into finite features.
     unreadable = np.isnan(images[:, 0, 0, 0])
     whole = np.nan_to_num(images) if unreadable.any() else images
-    found = network(change(whole, piece))
-    if np.isnan(found[~unreadable]).any():
+    features = network(change(whole, piece))
+    if np.isnan(features[~unreadable]).any():
         raise ValueError(
             "The network gives NaN for images that are whole. Check its weights and what it "
             "expects of its pixels."
         )
-    found[unreadable] = np.nan
-    return found
+    features[unreadable] = np.nan
+    return features
 
 
 class _Augmentation:
@@ -194,9 +196,9 @@ class _Augmentation:
 
     def __call__(self, images: np.ndarray, piece: int) -> np.ndarray:
         view: Any = images
-        for place, layer in enumerate(self._layers):
+        for index, layer in enumerate(self._layers):
             for number, generator in enumerate(seed_generators(layer)):
-                draw = np.random.SeedSequence((*self._seeds, piece, place, number))
+                draw = np.random.SeedSequence((*self._seeds, piece, index, number))
                 generator.state.assign(draw.generate_state(2))
             view = layer(view, training=True)
         return np.asarray(view)
@@ -250,12 +252,14 @@ def _numbered(labels: np.ndarray) -> tuple[str, ...]:
     return tuple(str(number) for number in range(count))
 
 
-def _announcement(found: Embeddings, name: str, seconds: float) -> str:
-    views = f" and {len(found.views)} views of each" if len(found.views) else ""
-    total = len(found) * (1 + len(found.views))
-    cached = "" if found.computed >= total else f", {total - found.computed:,} from the cache"
-    speed = f" ({found.computed / seconds:.0f} a second)" if found.computed else ""
+def _announcement(embeddings: Embeddings, name: str, seconds: float) -> str:
+    views = f" and {len(embeddings.views)} views of each" if len(embeddings.views) else ""
+    total = len(embeddings) * (1 + len(embeddings.views))
+    cached = (
+        "" if embeddings.computed >= total else f", {total - embeddings.computed:,} from the cache"
+    )
+    speed = f" ({embeddings.computed / seconds:.0f} a second)" if embeddings.computed else ""
     return (
-        f"embed: {len(found):,} images{views}, {found.features.shape[1]:,} features each by "
-        f"{name}, {seconds:.1f} s{speed}{cached}"
+        f"embed: {len(embeddings):,} images{views}, {embeddings.features.shape[1]:,} features each "
+        f"by {name}, {seconds:.1f} s{speed}{cached}"
     )

@@ -89,10 +89,10 @@ class LearningCurve:
             f"{size:7.0f} a class: accuracy {mean:.3f} ± {spread:.3f}"
             for size, mean, spread in zip(self.sizes, means, spreads, strict=True)
         ]
-        found, low, high = (100 * part for part in self.gain(2.0))
+        gain, low, high = (100 * part for part in self.gain(2.0))
         double = 2 * self.sizes[-1]
         lines.append(
-            f"doubling to {double:.0f} a class would bring about {found:+.1f} points "
+            f"doubling to {double:.0f} a class would bring about {gain:+.1f} points "
             f"({low:.1f}–{high:.1f})"
         )
         return "\n".join(lines)
@@ -194,7 +194,9 @@ def learning_curve(
         test, ordered = _divided(labels, test_fraction, rng)
         held_out = embeddings.take(test)
         for point, fraction in enumerate(fractions):
-            chosen = np.concatenate([place[: _share(len(place), fraction)] for place in ordered])
+            chosen = np.concatenate(
+                [members[: _share(len(members), fraction)] for members in ordered]
+            )
             sizes[point] = len(chosen) / classes
             probe = fit_probe(embeddings.take(chosen), strength=strength)
             said = probe.predict_proba(held_out.features).argmax(1)
@@ -216,10 +218,10 @@ def _divided(
     """Return test places, and the training places of each class in random order."""
     tests, ordered = [], []
     for label in np.unique(labels):
-        places = rng.permutation(np.flatnonzero(labels == label))
-        cut = max(1, round(len(places) * test_fraction))
-        tests.append(places[:cut])
-        ordered.append(places[cut:])
+        indexes = rng.permutation(np.flatnonzero(labels == label))
+        cut = max(1, round(len(indexes) * test_fraction))
+        tests.append(indexes[:cut])
+        ordered.append(indexes[cut:])
     return np.concatenate(tests), ordered
 
 

@@ -59,11 +59,11 @@ class EmbeddingMap:
     def __str__(self) -> str:
         return f"{len(self.names):,} images of {len(self.class_names)} classes on a plane"
 
-    def nearest(self, place: int, n: int) -> tuple[int, ...]:
+    def nearest(self, index: int, n: int) -> tuple[int, ...]:
         """Return the places of the `n` images next to the one at `place`, nearest first."""
         check_count("n", n)
-        distances = np.square(self.points - self.points[place]).sum(1)
-        distances[place] = np.inf
+        distances = np.square(self.points - self.points[index]).sum(1)
+        distances[index] = np.inf
         return tuple(int(other) for other in np.argsort(distances, kind="stable")[:n])
 
     def plot(self, *, ax: Axes | None = None) -> Axes:

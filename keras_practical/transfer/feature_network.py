@@ -128,7 +128,7 @@ class FeatureNetwork:
         while True:
             size = min(self.batch_size, len(images))
             try:
-                found = [
+                features = [
                     self._predict(images[start : start + size])
                     for start in range(0, len(images), size)
                 ]
@@ -138,7 +138,7 @@ class FeatureNetwork:
                 self.batch_size = max(1, size // 2)
                 gc.collect()
                 continue
-            return np.concatenate(found)
+            return np.concatenate(features)
 
     def _predict(self, images: np.ndarray) -> np.ndarray:
         batch = pad(images, self.batch_size)

@@ -261,14 +261,14 @@ def _announcement(
     model: keras.Model, epochs: int, peak: float, multipliers: Sequence[float]
 ) -> str:
     """Say in one line what the coming phase trains, and at which rates."""
-    found = summary(model)
+    state = summary(model)
     rates = f"one cycle up to {peak:g}"
     if len(multipliers) > 1:
         rates += f" for the head, {peak * multipliers[0]:g} for the earliest layers"
     what = "the head" if len(multipliers) == 1 else "all layers"
-    frozen = found.frozen_batch_norm_count
+    frozen = state.frozen_batch_norm_count
     batch_norm = f" ({frozen} BatchNormalization layers stay in inference mode)" if frozen else ""
     return (
-        f"fine_tune: {epochs} epoch{'s' * (epochs != 1)} of {what}, {found.trainable_count:,} of "
-        f"{found.total_count:,} parameters{batch_norm}, {rates}"
+        f"fine_tune: {epochs} epoch{'s' * (epochs != 1)} of {what}, {state.trainable_count:,} of "
+        f"{state.total_count:,} parameters{batch_norm}, {rates}"
     )

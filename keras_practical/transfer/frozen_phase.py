@@ -67,15 +67,15 @@ class FeatureBatches(keras.utils.PyDataset):
             self._epoch = self.epoch_order.epoch
             self._places = self.epoch_order.draw()
         start = index * self._batch_size
-        places = self._places[start : start + self._batch_size]
-        found = self._embeddings
-        features = np.array(found.features[places])
-        if len(found.views):
-            turn = (self._epoch + places) % (1 + len(found.views))
-            for view in range(len(found.views)):
+        positions = self._places[start : start + self._batch_size]
+        embeddings = self._embeddings
+        features = np.array(embeddings.features[positions])
+        if len(embeddings.views):
+            turn = (self._epoch + positions) % (1 + len(embeddings.views))
+            for view in range(len(embeddings.views)):
                 rows = turn == view + 1
-                features[rows] = found.views[view, places[rows]]
-        return features, found.labels[places]
+                features[rows] = embeddings.views[view, positions[rows]]
+        return features, embeddings.labels[positions]
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,9 @@ def head_training(
 
 def _leading_random_layers(body: keras.Model) -> list[keras.layers.Layer]:
     """Return the augmentation that a model begins with."""
-    found = []
+    leading = []
     for layer in body.layers[1:]:
         if not draws(layer):
             break
-        found.append(layer)
-    return found
+        leading.append(layer)
+    return leading

@@ -64,13 +64,13 @@ def linear_head(
     model = logistic_regression(
         (features - mean) / deviation, labels, strength=strength, tolerance=tolerance
     )
-    found, offsets = model.coef_.T.astype("float64"), model.intercept_.astype("float64")
+    weights, offsets = model.coef_.T.astype("float64"), model.intercept_.astype("float64")
     if len(model.classes_) == 2:  # One column then: the second class's log-odds.
-        found = np.concatenate([-found, found], axis=1) / 2
+        weights = np.concatenate([-weights, weights], axis=1) / 2
         offsets = np.array([-offsets[0], offsets[0]]) / 2
     kernel = np.zeros((features.shape[1], class_count))
     bias = np.full(class_count, _NEVER)
-    kernel[:, model.classes_] = found / deviation[:, None]
+    kernel[:, model.classes_] = weights / deviation[:, None]
     bias[model.classes_] = offsets - mean @ kernel[:, model.classes_]
     return kernel, bias
 

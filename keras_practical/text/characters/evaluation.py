@@ -150,9 +150,9 @@ def _read_on(
             if reader.last_only:
                 in_row = in_row[-1:]
                 probabilities = probabilities[:, None]
-            places = starts + in_row
-            ours = (in_row < row_length) & (places < predicted)
-            losses[places[ours]] = _losses(reader, probabilities, padded[places + 1])[ours]
+            indexes = starts + in_row
+            ours = (in_row < row_length) & (indexes < predicted)
+            losses[indexes[ours]] = _losses(reader, probabilities, padded[indexes + 1])[ours]
     reader.check_looks_back_only(padded[starts + np.arange(context)])
     return losses
 
@@ -174,18 +174,18 @@ def _read_windows(
     batches = range(0, len(starts), rows)
     for first in track(batches, "reading", len(batches), show=verbose):
         some = starts[first : first + rows]
-        places = some[:, None] + np.arange(context)
-        inputs = pad(padded[places], rows)
+        indexes = some[:, None] + np.arange(context)
+        inputs = pad(padded[indexes], rows)
         probabilities = reader.probabilities(inputs)[: len(some)]
         if first == 0:
             reader.check_looks_back_only(inputs)
         if reader.last_only:
-            places, probabilities = places[:, -1:], probabilities[:, None]
-        found = _losses(reader, probabilities, padded[places + 1])
-        fresh = places < predicted
+            indexes, probabilities = indexes[:, -1:], probabilities[:, None]
+        found = _losses(reader, probabilities, padded[indexes + 1])
+        fresh = indexes < predicted
         if not reader.last_only:
-            fresh &= (places - some[:, None] >= context - stride) | (some[:, None] == 0)
-        losses[places[fresh]] = found[fresh]
+            fresh &= (indexes - some[:, None] >= context - stride) | (some[:, None] == 0)
+        losses[indexes[fresh]] = found[fresh]
     return losses
 
 

@@ -59,14 +59,14 @@ def gradient(function: Callable[[Any], Any], x: Any) -> np.ndarray:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
             value = function(x)
-        found = tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        slope = tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     elif backend == "jax":
         import jax
 
-        found = jax.grad(function)(x)
+        slope = jax.grad(function)(x)
     else:
         raise _unsupported()
-    return keras.ops.convert_to_numpy(found)
+    return keras.ops.convert_to_numpy(slope)
 
 
 def _unsupported() -> NotImplementedError:

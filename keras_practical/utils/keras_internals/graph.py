@@ -45,10 +45,10 @@ def last_map(model: keras.Model) -> Any:
     """
     operations = operations_of(model)
     learnt = [bool(getattr(operation, "weights", None)) for operation in operations]
-    for place in reversed(range(len(operations))):
-        operation = operations[place]
+    for index in reversed(range(len(operations))):
+        operation = operations[index]
         # Pixels that were only scaled are no features.
-        if not any(learnt[: place + 1]):
+        if not any(learnt[: index + 1]):
             return None
         if is_map(operation):
             return operation

@@ -30,7 +30,7 @@ def snapshot(model: keras.Model, orders: Sequence[Any]) -> Iterator[Callable[[],
     # With its compiled loss and metrics: Keras builds them in the first `fit`, for which it reads a
     # batch more than in the ones that follow.
     objects = [model, model._compile_loss, model._compile_metrics]
-    attributes = [(vars(found), dict(vars(found))) for found in objects if found is not None]
+    attributes = [(vars(owner), dict(vars(owner))) for owner in objects if owner is not None]
     generators = _generators()
     epochs = [(order, order.epoch) for order in orders]
 
@@ -58,7 +58,7 @@ def snapshot(model: keras.Model, orders: Sequence[Any]) -> Iterator[Callable[[],
 
 def _generators() -> list[tuple[Callable[[Any], None], Any]]:
     """Return, for each global random generator that shuffling may use, how to restore it."""
-    found: list[tuple[Callable[[Any], None], Any]] = [
+    states: list[tuple[Callable[[Any], None], Any]] = [
         (random.setstate, random.getstate()),
         # NumPy's old global generator is what `fit` shuffles with on JAX.
         (np.random.set_state, np.random.get_state()),  # noqa: NPY002
@@ -68,5 +68,5 @@ def _generators() -> list[tuple[Callable[[Any], None], Any]]:
         # From it TensorFlow draws the seed of each new random operation, `fit`'s shuffle included.
         generator = getattr(context.context(), "_rng", None)
         if generator is not None:
-            found.append((generator.setstate, generator.getstate()))
-    return found
+            states.append((generator.setstate, generator.getstate()))
+    return states
