@@ -387,6 +387,9 @@ def test_table_of_private_names_is_what_the_folder_uses():
             said |= attributes | strings(tree)
     assert used <= set(PRIVATE_NAMES)
     assert set(PRIVATE_NAMES) <= said
+    for since, what_for in PRIVATE_NAMES.values():
+        assert re.fullmatch(r"3\.\d+", since)
+        assert len(what_for) > 10
 
 
 def test_rooms_are_imported_when_they_are_asked_for():

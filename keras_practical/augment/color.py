@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_practical.augment.base import ImageAugmentation, warn_of_range
 from keras_practical.augment.warping import OPENCV_CHANNELS, workers
 from keras_practical.utils.checks import (
     Range,
@@ -40,7 +41,7 @@ _ACROSS = (_YIQ_TO_RGB @ [[0, 0, 0], [0, 0, 1], [0, -1, 0]] @ _RGB_TO_YIQ).astyp
 
 
 @keras.saving.register_keras_serializable(package="keras_practical")
-class RandomColor(keras.layers.Layer):
+class RandomColor(ImageAugmentation):
     """Change brightness, contrast, saturation, hue and gamma at random, in one pass.
 
     Use it as augmentation where light and colour may vary without changing the label, inside the
@@ -49,8 +50,9 @@ class RandomColor(keras.layers.Layer):
     cut to `value_range` once, at the end. The plain-Keras equivalent is a stack of
     `keras.layers.RandomBrightness`, `RandomContrast`, `RandomSaturation`, `RandomHue` and
     `RandomGrayscale`, each of which passes over all pixels. The changes are applied in the order of
-    the arguments. Nothing happens in `evaluate`, `predict` and an exported model. For noise and
-    blur there are `keras.layers.GaussianNoise` and `RandomGaussianBlur`.
+    the arguments. Called without `training` it augments, as Keras's layers do, but in a model that
+    learns it doesn't, nor in an exported one. For noise and blur there are
+    `keras.layers.GaussianNoise` and `RandomGaussianBlur`.
 
     A range is a pair `(low, high)`, drawn from uniformly, or one number `n` that stands for
     `(-n, n)`; for the factors `contrast` and `saturation`, for `(1 - n, 1 + n)`. 0 leaves the
@@ -131,24 +133,21 @@ class RandomColor(keras.layers.Layer):
             )
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
+        self._looked = False
         self.supports_jit = keras.backend.backend() != "tensorflow"
 
     def build(self, input_shape: Shape) -> None:
         """Check that there are colours to change."""
         colours = self.grayscale or self.hue != (0.0, 0.0) or self.saturation != (1.0, 1.0)
-        if colours and input_shape[-1] != 3:
+        if isinstance(input_shape, Mapping):
+            input_shape = input_shape["images"]
+        axis = -1 if self.data_format == "channels_last" else -3
+        if colours and input_shape[axis] != 3:
             raise ValueError(
                 "`saturation`, `hue` and `grayscale` need images of three channels. "
                 f"Received: images of shape {tuple(input_shape)}"
             )
         self.built = True
-
-    def call(self, images: Tensor, training: bool = False) -> Tensor:
-        """Return changed images, of shape `(batch, height, width, channels)` or one image's."""
-        images = ops.cast(images, self.compute_dtype)
-        if not training:
-            return images
-        return self.transform_images(images, self.get_random_transformation(images))
 
     def get_random_transformation(
         self, images: Tensor, training: bool = True, *, seed: Any = None
@@ -195,6 +194,7 @@ class RandomColor(keras.layers.Layer):
         images = ops.convert_to_tensor(images)
         if not training or not transformation:
             return images
+        self._look(images)
         single = len(images.shape) == 3
         pixels = ops.cast(images[None] if single else images, "float32")
         changes = {name: ops.convert_to_tensor(value) for name, value in transformation.items()}
@@ -204,21 +204,23 @@ class RandomColor(keras.layers.Layer):
             changes = {n: c for n, c in changes.items() if n not in ("brightness", "contrast")}
         gamma = changes.pop("gamma", None)
         matrices = _matrices(pixels, changes, high - low)
-        pixels = _apply(pixels, matrices, gamma, low, high)
+        # What logits were taken of says nothing any more.
+        watch = None if self.space == "logit" else self._look
+        pixels = _apply(pixels, matrices, gamma, low, high, watch)
         if keras.backend.is_int_dtype(images.dtype):
             pixels = ops.round(pixels)
         pixels = ops.cast(pixels, images.dtype)
         return pixels[0] if single else pixels
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of the result: the input's."""
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, so that Keras can save and load the layer."""
         names = ("brightness", "contrast", "saturation", "hue", "grayscale", "gamma", "space")
         options = ("probability", "value_range", "seed")
         return super().get_config() | {name: getattr(self, name) for name in (*names, *options)}
+
+    def _look(self, images: Any) -> None:
+        if not self._looked:
+            self._looked = warn_of_range(self, images, self.value_range[1])
 
     def _in_logit_space(self, pixels: Tensor, changes: Mapping[str, Any]) -> Tensor:
         low, high = self.value_range
@@ -272,14 +274,21 @@ def _bleach(chosen: Any, eye: Any, grey: Any) -> Tensor:
     return chosen * grey + (1.0 - chosen) * eye
 
 
-def _apply(pixels: Tensor, matrices: Tensor, gamma: Any, low: float, high: float) -> Tensor:
+def _apply(
+    pixels: Tensor,
+    matrices: Tensor,
+    gamma: Any,
+    low: float,
+    high: float,
+    watch: Callable[[np.ndarray], None] | None = None,
+) -> Tensor:
     """Multiply each pixel's colours by its image's matrix, apply gamma, cut to the range."""
     channels = pixels.shape[-1]
     if keras.backend.backend() == "tensorflow" and channels in OPENCV_CHANNELS:
         import tensorflow as tf
 
         if not tf.config.get_visible_devices("GPU"):
-            return _apply_with_opencv(pixels, matrices, gamma, low, high)
+            return _apply_with_opencv(pixels, matrices, gamma, low, high, watch)
     return _apply_with_ops(pixels, matrices, gamma, low, high)
 
 
@@ -297,7 +306,12 @@ def _apply_with_ops(
 
 
 def _apply_with_opencv(
-    pixels: Tensor, matrices: Tensor, gamma: Any, low: float, high: float
+    pixels: Tensor,
+    matrices: Tensor,
+    gamma: Any,
+    low: float,
+    high: float,
+    watch: Callable[[np.ndarray], None] | None = None,
 ) -> Tensor:
     """Use OpenCV: on a CPU twice as fast as TensorFlow's products of small matrices."""
     import cv2
@@ -305,6 +319,8 @@ def _apply_with_opencv(
 
     def apply(batch: np.ndarray, matrices: np.ndarray, gamma: np.ndarray) -> np.ndarray:
         out = np.empty_like(batch)
+        if watch is not None:
+            watch(batch)
 
         def apply_one(row: int) -> None:
             cv2.transform(batch[row], matrices[row], dst=out[row])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from keras_practical.augment.base import ImageAugmentation
 from keras_practical.augment.warping import FILL_MODES, matrix, perspective, transform_points, warp
 from keras_practical.utils.checks import (
     ImageSize,
@@ -31,7 +32,7 @@ _TRANSFORMS = ("crop", "rotation", "zoom", "shear", "translation", "perspective"
 
 
 @keras.saving.register_keras_serializable(package="keras_practical")
-class RandomGeometry(keras.layers.Layer):
+class RandomGeometry(ImageAugmentation):
     """Flip, crop, rotate, zoom, shear, shift and tilt images at random, in one interpolation.
 
     Use it as the augmentation of an image classifier, inside the model or, with TensorFlow, in a
@@ -40,8 +41,11 @@ class RandomGeometry(keras.layers.Layer):
     All transforms are multiplied into one matrix an image, so that the image is interpolated
     once: sharper, and several times faster, than the plain-Keras equivalent, a stack of
     `keras.layers.RandomFlip`, `RandomRotation`, `RandomZoom`, ... The transforms are applied in
-    the order of the arguments. Nothing happens in `evaluate`, `predict` and an exported model, save
-    that images get `image_size` (Keras's layers go on augmenting in an exported model).
+    the order of the arguments. Called without `training` it augments, as Keras's layers do, but in
+    a model that learns it doesn't: an exported model only gives images their `image_size`.
+
+    It takes images, or a mapping of `"images"`, `"segmentation_masks"`, `"bounding_boxes"` and
+    `"labels"`, all moved alike, as Keras's layers do.
 
     A range is a pair `(low, high)`, drawn from uniformly, or one number `n` that stands for
     `(-n, n)`; for `zoom`, for `(1 - n, 1 + n)`. 0 leaves the transform out.
@@ -120,13 +124,6 @@ class RandomGeometry(keras.layers.Layer):
         # TensorFlow has no XLA kernel for this; nor have Keras's own layers.
         self.supports_jit = keras.backend.backend() != "tensorflow"
 
-    def call(self, images: Tensor, training: bool = False) -> Tensor:
-        """Return augmented images, of shape `(batch, height, width, channels)` or one image's."""
-        images = ops.cast(images, self.compute_dtype)
-        if not training:
-            return self._resized(images)
-        return self.transform_images(images, self.get_random_transformation(images))
-
     def get_random_transformation(
         self, images: Tensor, training: bool = True, *, seed: Any = None
     ) -> dict[str, Any] | None:
@@ -186,6 +183,8 @@ class RandomGeometry(keras.layers.Layer):
         """Return the shape of the result."""
         if self.image_size is None:
             return input_shape
+        if self.data_format == "channels_first":
+            return (*input_shape[:-2], *self.image_size)
         return (*input_shape[:-3], *self.image_size, input_shape[-1])
 
     def get_config(self) -> dict[str, Any]:

@@ -32,7 +32,8 @@ class BatchMixing(keras.callbacks.Callback):
     `keras.layers.MixUp` and `CutMix`, which do the mixing here, need one-hot labels, another loss
     and other metrics.
 
-    Images are mixed before any augmentation inside the model.
+    Images are mixed before any augmentation inside the model. Labels that are masks of the images'
+    size, one number or one-hot vector a pixel, are cut with the images by CutMix.
 
     Args:
         mixup: The Beta distribution's parameter for MixUp, in [0, 10]; 0 leaves MixUp out.
@@ -64,13 +65,15 @@ class BatchMixing(keras.callbacks.Callback):
         if not mixup and not cutmix:
             raise ValueError("`mixup` and `cutmix` are both 0: there is nothing to mix.")
         self._generator = _StepSeed(seed)
+        # In float32: Keras's layers fail in half precision.
+        options = {"data_format": "channels_last", "dtype": "float32"}
         self._layers = []
         if mixup:
-            self._layers.append(keras.layers.MixUp(alpha=mixup, data_format="channels_last"))
+            self._layers.append(keras.layers.MixUp(alpha=mixup, **options))
         if cutmix:
             # A single number would be the upper end of a range.
             factor = (cutmix, cutmix)
-            self._layers.append(keras.layers.CutMix(factor=factor, data_format="channels_last"))
+            self._layers.append(keras.layers.CutMix(factor=factor, **options))
         self._now = threading.local()  # `tf.distribute` traces its replicas in threads.
         self._overlay: Overlay | None = None
 
@@ -97,7 +100,8 @@ class BatchMixing(keras.callbacks.Callback):
                     "BatchMixing needs one batch of images, (batch, height, width, channels). "
                     f"Received: inputs of shape {getattr(images, 'shape', type(images).__name__)}"
                 )
-            images, self._now.partners, self._now.share = self._mix(images, self._step(state))
+            mixed = self._mix(images, self._step(state))
+            images, self._now.partners, self._now.share, self._now.box = mixed
             try:
                 return step(*state, (images, labels, weights))
             finally:
@@ -114,8 +118,8 @@ class BatchMixing(keras.callbacks.Callback):
         indexes = [variable is counter for variable in self.model.optimizer.variables]
         return optimizer_values[indexes.index(True)]
 
-    def _mix(self, images: Tensor, step: Any) -> tuple[Any, Any, Any]:
-        """Return mixed images, each one's partner, and the part that is its own."""
+    def _mix(self, images: Tensor, step: Any) -> tuple[Any, ...]:
+        """Return mixed images, each one's partner, the part that is its own, and the pixels cut."""
         self._generator.start(step)
         mixed = [self._mix_by(layer, images) for layer in self._layers]
         if len(mixed) == 1:
@@ -123,18 +127,20 @@ class BatchMixing(keras.callbacks.Callback):
         first = keras.random.uniform((), seed=self._generator) < 0.5
         return tuple(ops.where(first, one, other) for one, other in zip(*mixed, strict=True))
 
-    def _mix_by(self, layer: Any, images: Tensor) -> tuple[Any, Any, Any]:
+    def _mix_by(self, layer: Any, images: Tensor) -> tuple[Any, ...]:
         drawn = layer.get_random_transformation(images, training=True, seed=self._generator)
         if isinstance(layer, keras.layers.MixUp):
             # Its own part is the larger one: otherwise the metrics would mean nothing.
             drawn["mix_weight"] = ops.maximum(drawn["mix_weight"], 1.0 - drawn["mix_weight"])
-        mixed = layer.transform_images(images, drawn, training=True)
+        mixed = ops.cast(layer.transform_images(images, drawn, training=True), images.dtype)
+        box = ops.zeros(ops.shape(images)[:3], "bool")
         share = ops.cast(ops.reshape(drawn["mix_weight"], (-1,)), "float32")
         if isinstance(layer, keras.layers.CutMix):
             # Counted in whole pixels, and zero where the box is too narrow to hold one.
-            share = 1.0 - ops.mean(ops.cast(drawn["batch_masks"][..., 0], "float32"), axis=(1, 2))
+            box = ops.cast(drawn["batch_masks"][..., 0], "bool")
+            share = 1.0 - ops.mean(ops.cast(box, "float32"), axis=(1, 2))
         partners = ops.cast(drawn["permutation_order"], "int32")
-        return mixed, partners, share
+        return mixed, partners, share, box
 
     def _mixed_loss(self, compute_loss: Callable[..., Any]) -> Callable[..., Any]:
         def _mixed(
@@ -152,17 +158,36 @@ class BatchMixing(keras.callbacks.Callback):
                 return keras.tree.map_structure(lambda v: ops.take(v, partners, axis=0), values)
 
             def loss(labels: Tensor, weights: Tensor, part: Tensor) -> Tensor:
+                part = _along(part, y_pred)
                 weights = part if weights is None else part * ops.cast(weights, "float32")
                 return compute_loss(x, labels, y_pred, weights, training)
 
-            own = loss(y, sample_weight, self._now.share)
+            box, share, labels = self._now.box, self._now.share, y
+            if _are_masks(y, box):
+                # Cut with the images, labels need no weights; MixUp, which cuts nothing, does.
+                labels = ops.where(_along(box, y, behind=True), taken(y), y)
+                share = ops.where(ops.any(box, axis=(1, 2)), 1.0, share)
+            own = loss(labels, sample_weight, share)
             theirs = None if sample_weight is None else taken(sample_weight)
-            others = loss(taken(y), theirs, 1.0 - self._now.share)
+            others = loss(taken(y), theirs, 1.0 - share)
             # The model's own losses, such as weight regularization, are in both.
             extra = sum(ops.sum(each) for each in self.model.losses)
             return own + others - extra
 
         return _mixed
+
+
+def _are_masks(labels: Any, box: Tensor) -> bool:
+    shape = tuple(getattr(labels, "shape", ()))
+    return len(shape) >= 3 and shape[1:3] == tuple(box.shape)[1:3]
+
+
+def _along(values: Tensor, others: Any, *, behind: bool = False) -> Tensor:
+    """Give one value an example as many axes as the losses of `others` have, or as they have."""
+    axes = len(getattr(others, "shape", ())) - (0 if behind else 1) - len(values.shape)
+    for _ in range(axes):
+        values = values[..., None]
+    return values
 
 
 class _StepSeed(keras.random.SeedGenerator):

@@ -6,7 +6,7 @@ Reached as `keras_practical.augment.previewing.light` and so on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -15,10 +15,6 @@ from keras_practical.augment.erasing import RandomErasing
 from keras_practical.augment.geometry import RandomGeometry
 from keras_practical.augment.mixing import BatchMixing
 from keras_practical.utils.checks import ImageSize, check_count
-
-if TYPE_CHECKING:
-    pass
-
 
 __all__ = [
     "Recommendation",
@@ -34,7 +30,10 @@ __all__ = [
 
 
 def light(
-    *, image_size: ImageSize | None = None, seed: int | None = None
+    *,
+    image_size: ImageSize | None = None,
+    value_range: tuple[float, float] = (0.0, 255.0),
+    seed: int | None = None,
 ) -> list[keras.layers.Layer]:
     """Return augmentation for photos that hardly changes them: mirrored, nudged.
 
@@ -43,6 +42,7 @@ def light(
 
     Args:
         image_size: Pixels of the result, as in `RandomGeometry`. Default: as they come.
+        value_range: The smallest and the largest value of a pixel.
         seed: Decides what is drawn. Default: Keras's global seed.
 
     Returns:
@@ -58,12 +58,15 @@ def light(
     """
     return [
         RandomGeometry(horizontal_flip=0.5, zoom=(1.0, 1.1), image_size=image_size, seed=seed),
-        RandomColor(brightness=0.05, contrast=0.1, seed=_next(seed, 1)),
+        RandomColor(brightness=0.05, contrast=0.1, value_range=value_range, seed=_next(seed, 1)),
     ]
 
 
 def standard(
-    *, image_size: ImageSize | None = None, seed: int | None = None
+    *,
+    image_size: ImageSize | None = None,
+    value_range: tuple[float, float] = (0.0, 255.0),
+    seed: int | None = None,
 ) -> list[keras.layers.Layer]:
     """Return augmentation for photos of things that stand upright: fastai's defaults.
 
@@ -73,6 +76,7 @@ def standard(
 
     Args:
         image_size: As in `light`.
+        value_range: As in `light`.
         seed: As in `light`.
 
     Returns:
@@ -98,13 +102,21 @@ def standard(
             seed=seed,
         ),
         RandomColor(
-            brightness=0.2, contrast=0.2, space="logit", probability=0.75, seed=_next(seed, 1)
+            brightness=0.2,
+            contrast=0.2,
+            space="logit",
+            probability=0.75,
+            value_range=value_range,
+            seed=_next(seed, 1),
         ),
     ]
 
 
 def strong(
-    *, image_size: ImageSize | None = None, seed: int | None = None
+    *,
+    image_size: ImageSize | None = None,
+    value_range: tuple[float, float] = (0.0, 255.0),
+    seed: int | None = None,
 ) -> list[keras.layers.Layer]:
     """Return augmentation for long training on few photos: crops, tilts, colours, a hole.
 
@@ -113,6 +125,7 @@ def strong(
 
     Args:
         image_size: As in `light`.
+        value_range: As in `light`.
         seed: As in `light`.
 
     Returns:
@@ -145,13 +158,15 @@ def strong(
             hue=0.03,
             grayscale=0.05,
             probability=0.75,
+            value_range=value_range,
             seed=_next(seed, 1),
         ),
         # Grey: drawing noise for the hole, the default, would cost more than all the rest.
         RandomErasing(
             factor=(0.0, 0.5),
             scale=(0.02, 0.15),
-            fill_value=127.5,
+            fill_value=(value_range[0] + value_range[1]) / 2,
+            value_range=value_range,
             seed=_next(seed, 2),
             data_format="channels_last",
         ),
@@ -159,12 +174,16 @@ def strong(
 
 
 def documents(
-    *, image_size: ImageSize | None = None, seed: int | None = None
+    *,
+    image_size: ImageSize | None = None,
+    value_range: tuple[float, float] = (0.0, 255.0),
+    seed: int | None = None,
 ) -> list[keras.layers.Layer]:
     """Return augmentation for scanned or photographed pages: never mirrored, hardly turned.
 
     Args:
         image_size: As in `light`.
+        value_range: As in `light`.
         seed: As in `light`.
 
     Returns:
@@ -189,17 +208,23 @@ def documents(
             image_size=image_size,
             seed=seed,
         ),
-        RandomColor(brightness=0.1, contrast=0.2, gamma=0.2, seed=_next(seed, 1)),
+        RandomColor(
+            brightness=0.1, contrast=0.2, gamma=0.2, value_range=value_range, seed=_next(seed, 1)
+        ),
     ]
 
 
 def medical_greyscale(
-    *, image_size: ImageSize | None = None, seed: int | None = None
+    *,
+    image_size: ImageSize | None = None,
+    value_range: tuple[float, float] = (0.0, 255.0),
+    seed: int | None = None,
 ) -> list[keras.layers.Layer]:
     """Return augmentation for X-rays, CT and MR: no mirroring (the heart is on the left), no hues.
 
     Args:
         image_size: As in `light`.
+        value_range: As in `light`.
         seed: As in `light`.
 
     Returns:
@@ -219,20 +244,27 @@ def medical_greyscale(
             zoom=0.1,
             translation=0.05,
             fill_mode="constant",
+            fill_value=value_range[0],
             image_size=image_size,
             seed=seed,
         ),
-        RandomColor(brightness=0.1, contrast=0.2, gamma=0.2, seed=_next(seed, 1)),
+        RandomColor(
+            brightness=0.1, contrast=0.2, gamma=0.2, value_range=value_range, seed=_next(seed, 1)
+        ),
     ]
 
 
 def top_down(
-    *, image_size: ImageSize | None = None, seed: int | None = None
+    *,
+    image_size: ImageSize | None = None,
+    value_range: tuple[float, float] = (0.0, 255.0),
+    seed: int | None = None,
 ) -> list[keras.layers.Layer]:
     """Return augmentation for satellites and microscopes: any turn, mirrored both ways.
 
     Args:
         image_size: As in `light`.
+        value_range: As in `light`.
         seed: As in `light`.
 
     Returns:
@@ -255,17 +287,27 @@ def top_down(
             image_size=image_size,
             seed=seed,
         ),
-        RandomColor(brightness=0.1, contrast=0.2, saturation=0.1, seed=_next(seed, 1)),
+        RandomColor(
+            brightness=0.1,
+            contrast=0.2,
+            saturation=0.1,
+            value_range=value_range,
+            seed=_next(seed, 1),
+        ),
     ]
 
 
 def digits(
-    *, image_size: ImageSize | None = None, seed: int | None = None
+    *,
+    image_size: ImageSize | None = None,
+    value_range: tuple[float, float] = (0.0, 255.0),
+    seed: int | None = None,
 ) -> list[keras.layers.Layer]:
     """Return augmentation for single digits and letters: never mirrored, on black.
 
     Args:
         image_size: As in `light`.
+        value_range: As in `light`.
         seed: As in `light`.
 
     Returns:
@@ -286,6 +328,7 @@ def digits(
             shear=10,
             translation=0.08,
             fill_mode="constant",
+            fill_value=value_range[0],
             image_size=image_size,
             seed=seed,
         )
@@ -325,6 +368,7 @@ def recommended(
     *,
     pretrained: bool = True,
     image_size: ImageSize | None = None,
+    value_range: tuple[float, float] = (0.0, 255.0),
     seed: int | None = None,
 ) -> Recommendation:
     """Return the augmentation to start from, by the number of images of each class.
@@ -337,6 +381,7 @@ def recommended(
         pretrained: Whether the network is a pretrained one, trained for a few epochs, or starts
             from random weights.
         image_size: As in `light`.
+        value_range: As in `light`.
         seed: Decides what is drawn and mixed. Default: Keras's global seed.
 
     Returns:
@@ -360,7 +405,11 @@ def recommended(
         The form is that of BiT's hyper-rule: Kolesnikov et al. (2020), arXiv 1912.11370.
     """
     check_count("images_per_class", images_per_class)
-    options: dict[str, Any] = {"image_size": image_size, "seed": seed}
+    options: dict[str, Any] = {
+        "image_size": image_size,
+        "value_range": value_range,
+        "seed": seed,
+    }
     if not pretrained:
         mixing = BatchMixing(seed=seed or 0)
         return Recommendation(

@@ -9,6 +9,9 @@ import keras
 from keras_practical.augment.color import RandomColor
 from keras_practical.augment.erasing import RandomErasing
 from keras_practical.augment.geometry import RandomGeometry
+from keras_practical.models.deriving import check_prediction, compile_alike, derived_model
+from keras_practical.models.losses import SmoothedSparseCategoricalCrossentropy
+from keras_practical.utils.keras_internals.graph import inputs_structure, outputs_structure
 from keras_practical.utils.keras_internals.layers import every_layer
 
 if TYPE_CHECKING:
@@ -30,10 +33,13 @@ def without_augmentation(model: keras.Model) -> keras.Model:
 
     Returns:
         A functional model that shares its layers, and so its weights, with `model`. If `model` is
-        compiled, so is this one, with an optimizer that starts afresh.
+        compiled, so is this one, with the same loss and metrics and an optimizer that starts
+        afresh; label smoothing, which needs this package, is left out of the loss. A model of a
+        class of its own that prepares its inputs in `predict_step` becomes one of that class.
 
     Raises:
-        ValueError: There is augmentation in a model inside the model.
+        ValueError: There is augmentation in a model inside the model, or its class overrides what
+            can't be kept.
 
     Example:
 
@@ -56,7 +62,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
         return keras.layers.Resizing(*size, antialias=True)(arguments[0])
 
     plain = keras.models.clone_model(
-        keras.Model(model.inputs, model.outputs, name=model.name),
+        keras.Model(inputs_structure(model), outputs_structure(model), name=model.name),
         clone_function=lambda layer: layer,
         call_function=call,
     )
@@ -66,6 +72,15 @@ def without_augmentation(model: keras.Model) -> keras.Model:
             "The augmentation must stand in the model itself, not in a model inside it. Received: "
             f"{', '.join(left)}"
         )
+    plain = derived_model(model, inputs_structure(plain), outputs_structure(plain), name=model.name)
     if model.compiled:
-        plain.compile_from_config(model.get_compile_config())
+        compile_alike(plain, model, **_plain_loss(model))
+    check_prediction(plain, model)
     return plain
+
+
+def _plain_loss(model: keras.Model) -> dict[str, Any]:
+    """Return Keras's loss in the place of this package's, which a plain file can't hold."""
+    if not isinstance(model.loss, SmoothedSparseCategoricalCrossentropy):
+        return {}
+    return {"loss": keras.losses.SparseCategoricalCrossentropy()}

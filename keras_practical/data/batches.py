@@ -20,21 +20,34 @@ def batches_of(data: Data, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], 
 
     `batch_size` counts for arrays only; how many there are may be unknown (`None`).
     """
+    triples, count = weighted_batches_of(data, batch_size)
+    return ((inputs, labels) for inputs, labels, _ in triples), count
+
+
+def weighted_batches_of(
+    data: Data, batch_size: int
+) -> tuple[Iterator[tuple[Any, Any, Any]], int | None]:
+    """Return as `batches_of` does, with each batch's sample weights, `None` if there are none."""
     if isinstance(data, tuple | list):
-        if len(data) != 2:
+        if len(data) not in (2, 3):
             raise ValueError(
-                f"`data` must be a pair (inputs, labels). Received: {len(data)} elements"
+                "`data` must be (inputs, labels), or (inputs, labels, sample_weight). "
+                f"Received: {len(data)} elements"
             )
-        inputs, labels = (np.asarray(part) for part in data)
-        starts = range(0, len(labels), batch_size)
-        pairs = ((inputs[i : i + batch_size], labels[i : i + batch_size]) for i in starts)
-        return pairs, len(starts)
+        arrays = [np.asarray(part) for part in data]
+        starts = range(0, len(arrays[1]), batch_size)
+        parts = (tuple(array[i : i + batch_size] for array in arrays) for i in starts)
+        return (_tripled(part) for part in parts), len(starts)
     if isinstance(data, keras.utils.PyDataset):
         batches = (data[number] for number in range(len(data)))
-        return ((batch[0], batch[1]) for batch in batches), len(data)
+        return (_tripled(batch) for batch in batches), len(data)
     cardinality = getattr(data, "cardinality", None)
     count = int(cardinality()) if cardinality else -1
-    return ((_array(batch[0]), _array(batch[1])) for batch in data), count if count >= 0 else None
+    return (_tripled(tuple(map(_array, batch))) for batch in data), count if count >= 0 else None
+
+
+def _tripled(batch: Any) -> tuple[Any, Any, Any]:
+    return batch[0], batch[1], batch[2] if len(batch) > 2 else None
 
 
 def fit_arguments(data: Data) -> dict[str, Any]:
@@ -68,6 +81,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         labels: Array of shape `(n, ...)`.
         batch_size: Examples a batch, >= 1.
         order: Draws the order of each epoch.
+        sample_weight: One number an example, if they count differently.
 
     Example:
 
@@ -77,21 +91,28 @@ class ShuffledBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, inputs: np.ndarray, labels: np.ndarray, batch_size: int, order: EpochOrder
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        order: EpochOrder,
+        *,
+        sample_weight: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self._inputs, self._labels = inputs, labels
+        given = (inputs, labels, sample_weight)
+        self._arrays = tuple(array for array in given if array is not None)
         self._batch_size = batch_size
         self.epoch_order = order
 
     def __len__(self) -> int:
-        return -(-len(self._labels) // self._batch_size)
+        return -(-len(self._arrays[0]) // self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return a batch of inputs and labels."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return a batch of inputs and labels, with weights if there are any."""
         start = index * self._batch_size
         rows = self.epoch_order.current()[start : start + self._batch_size]
-        return self._inputs[rows], self._labels[rows]
+        return tuple(array[rows] for array in self._arrays)
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch's order."""

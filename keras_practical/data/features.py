@@ -26,6 +26,7 @@ class Embeddings:
             shape `(0, n, size)` without augmentation.
         computed: How many images went through the network for this; the others were in the
             cache.
+        sample_weight: How much each image counts, of shape `(n,)`; `None` if all count alike.
 
     Example:
 
@@ -41,6 +42,7 @@ class Embeddings:
     class_names: tuple[str, ...]
     views: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0), "float32"))
     computed: int = 0
+    sample_weight: np.ndarray | None = None
 
     def __str__(self) -> str:
         return (
@@ -63,6 +65,7 @@ class Embeddings:
             labels=self.labels[indexes],
             index=tuple(self.index[index] for index in indexes) if self.index else (),
             views=self.views[:, indexes] if len(self.views) else self.views,
+            sample_weight=None if self.sample_weight is None else self.sample_weight[indexes],
         )
 
     def all_views(self) -> tuple[np.ndarray, np.ndarray]:
@@ -71,3 +74,9 @@ class Embeddings:
             return self.features, self.labels
         stacked = np.concatenate([self.features, *self.views])
         return stacked, np.tile(self.labels, 1 + len(self.views))
+
+    def all_weights(self) -> np.ndarray | None:
+        """Return the weights of the examples that `all_views` returns."""
+        if self.sample_weight is None:
+            return None
+        return np.tile(self.sample_weight, 1 + len(self.views))

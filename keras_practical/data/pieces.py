@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_practical.data.batches import batches_of
+from keras_practical.data.batches import batches_of, weighted_batches_of
 from keras_practical.data.image_set import PixelSource
 from keras_practical.data.index import ImageRecord
 from keras_practical.data.origin import origin_of
@@ -57,7 +57,7 @@ def pieces_of(
     if source is not None:
         reader = SourcePieces(source, size=size)
     elif isinstance(data, tuple | list):
-        batches_of(data, 1)  # Checks that it is a pair.
+        batches_of(data, 1)  # Checks that it is a pair, perhaps with weights.
         reader = ArrayPieces(*data, size=size)
     elif isinstance(data, keras.utils.PyDataset) or hasattr(data, "element_spec"):
         reader = StreamPieces(data, repeatable=repeatable, size=size)
@@ -78,6 +78,7 @@ class ArrayPieces:
     Args:
         images: Images of shape `(n, height, width, channels)`.
         labels: One label each.
+        sample_weight: One weight each, if they count differently.
         size: Images a piece, >= 1.
 
     Raises:
@@ -91,8 +92,11 @@ class ArrayPieces:
 
     class_names: tuple[str, ...] | None = None
 
-    def __init__(self, images: Any, labels: Any, *, size: int = PIECE) -> None:
+    def __init__(
+        self, images: Any, labels: Any, sample_weight: Any = None, *, size: int = PIECE
+    ) -> None:
         self._images, self._labels = np.asarray(images), np.asarray(labels)
+        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
         self._size = size
         if self._images.ndim != 4 or len(self._images) != len(self._labels):
             raise ValueError(
@@ -101,6 +105,10 @@ class ArrayPieces:
             )
         self.count: int | None = len(self._images)
         self.shape = self._images.shape[1:]
+
+    def first_images(self) -> np.ndarray:
+        """Return some images, to look at."""
+        return self._images[:_CHUNK]
 
     @property
     def content(self) -> str:
@@ -135,10 +143,15 @@ class SourcePieces:
 
     def __init__(self, source: PixelSource, *, size: int = PIECE) -> None:
         self.source = source
+        self.sample_weight = None
         self._size = size
         self.count: int | None = len(source)
         self.shape = source.store.shape
         self.class_names: tuple[str, ...] | None = source.class_names
+
+    def first_images(self) -> np.ndarray:
+        """Return as `ArrayPieces.first_images` does."""
+        return self.source.store.read(self.source.rows[:_CHUNK])[0]
 
     @property
     def content(self) -> str:
@@ -198,6 +211,7 @@ class StreamPieces:
 
     def __init__(self, data: Data, *, repeatable: bool, size: int = PIECE) -> None:
         self._data = data
+        self._weights: list[np.ndarray] = []
         self._size = size
         origin = origin_of(data)
         self.class_names: tuple[str, ...] | None = origin.class_names
@@ -209,12 +223,17 @@ class StreamPieces:
                 f"labels. Received: {'nothing' if first is None else np.shape(first[0])}"
             )
         self.shape = np.shape(first[0])[1:]
+        self._first = np.asarray(first[0])[:_CHUNK]
         self.count: int | None = None
         self._hashes: list[str] | None = None
         if repeatable:
             read = [(array_hash(images), len(labels)) for _, images, labels in self._regrouped()]
             self._hashes = [digest for digest, _ in read]
             self.count = sum(size for _, size in read)
+
+    def first_images(self) -> np.ndarray:
+        """Return as `ArrayPieces.first_images` does."""
+        return self._first
 
     @property
     def content(self) -> str:
@@ -241,11 +260,19 @@ class StreamPieces:
             return self._records
         return tuple(ImageRecord(f"image {n}", label) for n, label in enumerate(labels))
 
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        """The weights of what was read last, `None` if there were none."""
+        return np.concatenate(self._weights) if self._weights else None
+
     def _regrouped(self) -> Iterator[Piece]:
         number = 0
+        self._weights = []
         images: list[np.ndarray] = []
         labels: list[np.ndarray] = []
-        for batch, batch_labels in batches_of(self._data, PIECE)[0]:
+        for batch, batch_labels, weights in weighted_batches_of(self._data, PIECE)[0]:
+            if weights is not None:
+                self._weights.append(np.asarray(weights))
             images += list(batch)
             labels += list(batch_labels)
             while len(labels) >= self._size:

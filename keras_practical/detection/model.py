@@ -21,11 +21,8 @@ from keras_practical.detection.outputs import (
     OffsetLoss,
     SizeLoss,
 )
-from keras_practical.models.backbones import (
-    OpenedBackbone,
-    open_backbone,
-    preprocessing_layers,
-)
+from keras_practical.models.backbones import preprocessing_layers
+from keras_practical.models.opening import OpenedBackbone, open_backbone
 from keras_practical.utils.checks import check_between, check_count, check_positive
 from keras_practical.utils.keras_internals.layers import every_layer
 

@@ -9,8 +9,10 @@ import keras
 import numpy as np
 
 from keras_practical.evaluation.prediction import predict_with_labels
+from keras_practical.models.deriving import check_prediction, derived_model
 from keras_practical.utils.checks import check_between, check_count, check_positive
 from keras_practical.utils.intervals import wilson_interval
+from keras_practical.utils.keras_internals.graph import final_activation, inputs_structure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,14 +173,16 @@ def with_temperature(model: keras.Model, temperature: float) -> keras.Model:
 
     Args:
         model: A functional or sequential classifier that gives probabilities: of shape
-            `(batch, classes)`, or `(batch, 1)` for the probability of class 1.
+            `(batch, classes)`, or `(batch, 1)` for the probability of class 1. Those of a final
+            sigmoid (`multi_label`) are scaled each by itself.
         temperature: A number > 0.
 
     Returns:
         A plain Keras model on the same weights.
 
     Raises:
-        ValueError: `temperature` is not above 0, or the outputs have another shape.
+        ValueError: `temperature` is not above 0, the outputs have another shape, or the model's
+            class overrides what can't be kept.
 
     Example:
 
@@ -199,7 +203,8 @@ def with_temperature(model: keras.Model, temperature: float) -> keras.Model:
         )
     tiny, power = keras.config.epsilon(), 1.0 / temperature
     layers = keras.layers
-    if outputs.shape[1] == 1:
+    by_itself = _each_by_itself(model)
+    if by_itself:
         clipped = keras.ops.clip(outputs, tiny, 1.0 - tiny)
         logits = keras.ops.log(clipped) - keras.ops.log(1.0 - clipped)
         scaled = layers.Rescaling(power, name="temperature")(logits)
@@ -208,7 +213,21 @@ def with_temperature(model: keras.Model, temperature: float) -> keras.Model:
         logits = keras.ops.log(keras.ops.clip(outputs, tiny, 1.0))
         scaled = layers.Rescaling(power, name="temperature")(logits)
         scaled = layers.Softmax(dtype="float32", name="calibrated")(scaled)
-    return keras.Model(model.inputs, scaled, name=model.name)
+    calibrated = derived_model(model, inputs_structure(model), scaled, name=model.name)
+
+    def expected(probabilities: np.ndarray) -> np.ndarray:
+        kept = np.clip(probabilities.astype("float64"), tiny, 1.0 - tiny * by_itself)
+        raised = kept**power
+        others = (1.0 - kept) ** power if by_itself else raised.sum(1, keepdims=True) - raised
+        return raised / (raised + others)
+
+    check_prediction(calibrated, model, expected=expected)
+    return calibrated
+
+
+def _each_by_itself(model: keras.Model) -> bool:
+    """Return whether each output is a probability of its own: several labels, or one class."""
+    return model.output_shape[-1] == 1 or final_activation(model) == "sigmoid"
 
 
 def temperature_scaled(
@@ -241,7 +260,13 @@ def temperature_scaled(
     Reference:
         Guo et al. (2017), arXiv 1706.04599.
     """
-    probabilities, labels = predict_with_labels(model, data, batch_size=batch_size, verbose=verbose)
+    multi_label = model.output_shape[-1] > 1 and _each_by_itself(model)
+    probabilities, labels = predict_with_labels(
+        model, data, multi_label=multi_label, batch_size=batch_size, verbose=verbose
+    )
+    if multi_label:
+        probabilities, labels = probabilities.reshape(-1, 1), labels.reshape(-1)
+        probabilities = np.concatenate([1.0 - probabilities, probabilities], axis=1)
     temperature = temperature_of(probabilities, labels)
     if verbose:
         was = "overconfident" if temperature > 1 else "underconfident"

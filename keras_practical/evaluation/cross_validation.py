@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import numpy as np
 from keras_practical.data.features import Embeddings
 from keras_practical.data.image_set import PixelSource, dataset_of
 from keras_practical.data.index import ImageRecord
+from keras_practical.data.labels import class_numbers
 from keras_practical.data.loading import ImageData
 from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
@@ -98,7 +101,7 @@ def cross_validate(
     Args:
         build: Gets the training part, of the kind of `data`, and returns a trained model: a
             `keras.Model`, or anything with scikit-learn's `predict_proba`, such as `fit_probe`
-            gives. It must make a new model each time.
+            gives. It must make a new model each time; a backbone that isn't trained may be shared.
         data: `Embeddings`, one `(inputs, labels)` pair of arrays, a data set of `load_images`, or
             its whole `ImageData`, of which training and validation images are taken together.
         folds: Parts, >= 2. Each has about the same share of every class.
@@ -118,7 +121,9 @@ def cross_validate(
 
     Raises:
         ValueError: An argument is out of range, a class has fewer images than there are folds,
-            there are fewer groups, or a class lies in so few groups that a fold trains without it.
+            there are fewer groups, a class lies in so few groups that a fold trains without it, or
+            `build` goes on training weights of an earlier fold, which have seen what this one holds
+            out.
 
     Example:
 
@@ -144,6 +149,7 @@ def cross_validate(
     grouping = None if groups is None else _grouping(groups, whole.index, len(labels))
     rounds = [_split(labels, grouping, folds, seed + repeat) for repeat in range(repeats)]
     tests = [test for splits in rounds for test in splits]
+    build = _NewModelEachTime(build)
     everywhere = np.arange(len(labels))
     tasks = [(build, whole, np.setdiff1d(everywhere, test), test) for test in tests]
     held_out = list(track(_in_parallel(tasks, jobs), "Folds", len(tasks), show=verbose))
@@ -212,7 +218,7 @@ class _Whole:
                 "There must be one label for each input. "
                 f"Received: shapes {inputs.shape} and {labels.shape}"
             )
-        labels = labels.astype("int64")
+        labels = class_numbers(labels)
         records = (
             ImageRecord(f"inputs[{index}]", int(label)) for index, label in enumerate(labels)
         )
@@ -287,6 +293,40 @@ def _held_out(build: Build, whole: _Whole, train: np.ndarray, test: np.ndarray) 
     if not isinstance(model, keras.Model):
         return np.asarray(model.predict_proba(part[0]), "float64")
     return predict_with_labels(model, part, verbose=False)[0]
+
+
+class _NewModelEachTime:
+    """A `build` that is watched: no fold may train on from the weights of another."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        # Of each variable seen: itself, if it is still there, and a hash of its values.
+        self._seen: dict[int, tuple[weakref.ref[keras.Variable], bytes]] = {}
+
+    def __call__(self, part: Any) -> Any:
+        model = self._build(part)
+        if not isinstance(model, keras.Model):
+            return model
+        now = {}
+        for variable in model.variables:
+            digest = hashlib.sha256(keras.ops.convert_to_numpy(variable).tobytes()).digest()
+            reference, before = self._seen.get(id(variable), (None, b""))
+            same = reference is not None and reference() is variable
+            is_state = variable.path.endswith("seed_generator_state")
+            if same and digest != before and not is_state:
+                raise ValueError(
+                    "`build` must make a new model each time, but this fold's model has trained on "
+                    f"from an earlier fold's: the weight {variable.path!r} is the same and has "
+                    "changed. It has seen the images that this fold holds out. Make the model, and "
+                    "a backbone that trains, inside `build`."
+                )
+            now[id(variable)] = (weakref.ref(variable), digest)
+        self._seen |= now
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process has variables of its own.
+        return {"_build": self._build, "_seen": {}}
 
 
 def _interval(right: np.ndarray, grouping: np.ndarray | None, seed: int) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from keras_practical.evaluation.heat_maps import (
     class_outputs,
     heated,
 )
+from keras_practical.evaluation.receptive_fields import cell_centres
 from keras_practical.utils.keras_internals.gradients import gradient
 from keras_practical.utils.keras_internals.graph import (
     answer,
@@ -66,7 +67,8 @@ def grad_cam(
         aspect: How an image of another shape fits, as in `load_images`.
 
     Returns:
-        A `HeatMap` at the image's own resolution; `plot` it.
+        A `HeatMap` at the image's own resolution, each cell of the map at the centre of what it
+        sees; `plot` it.
 
     Raises:
         ValueError: The model has no feature map or several outputs, or an argument isn't for it.
@@ -124,12 +126,24 @@ def grad_cam(
     heat = np.maximum((weights * values).sum(-1), 0)
     return heated(
         seen.shown,
-        heat if seen.inputs.ndim == 5 else heat[0],
+        centres=_centres(model, operation, seen.inputs.shape[-3:-1], heat.shape[1:]),
+        values=heat if seen.inputs.ndim == 5 else heat[0],
         class_index=chosen,
         class_name=class_name_of(chosen, class_names),
         output=float(outputs[chosen]),
         method="Grad-CAM",
     )
+
+
+def _centres(
+    model: keras.Model, operation: Any, size: tuple[int, ...], cells: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return where a map's cells look, as parts of the image's sides; `None` if it isn't known."""
+    centres = cell_centres(model, operation, (size[0], size[1]))
+    if centres is None or (len(centres[0]), len(centres[1])) != tuple(cells):
+        return None
+    rows, columns = ((places + 0.5) / side for places, side in zip(centres, size, strict=True))
+    return rows, columns
 
 
 def _map_of(model: keras.Model, layer: str | keras.layers.Layer | None) -> Any:

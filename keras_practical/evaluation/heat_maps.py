@@ -203,6 +203,7 @@ def heated(
     output: float,
     method: str,
     heat: np.ndarray | None = None,
+    centres: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> HeatMap:
     """Return the `HeatMap` of what was measured on a grid, enlarged to the image's size.
 
@@ -214,6 +215,8 @@ def heated(
         output: As in `HeatMap`.
         method: As in `HeatMap`.
         heat: What to enlarge instead of `values`, of any size.
+        centres: Where on the image the rows and the columns of `values` look, as parts of its
+            height and width, in [0, 1]. Default: they share the image evenly.
 
     Returns:
         The map.
@@ -227,10 +230,21 @@ def heated(
     import cv2
 
     size = image.shape[-2:-4:-1]
+
+    def enlarged(part: np.ndarray) -> np.ndarray:
+        if centres is None:
+            # Bilinear, centres on centres.
+            return cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)
+        rows, columns = (
+            np.interp((np.arange(side) + 0.5) / side, place, np.arange(len(place)))
+            for side, place in zip(size[::-1], centres, strict=True)
+        )
+        across, down = np.meshgrid(columns.astype("float32"), rows.astype("float32"))
+        return cv2.remap(part, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
     grid = np.maximum(values if heat is None else heat, 0).astype("float32")
     grids = grid if grid.ndim == 3 else grid[None]
-    # Bilinear, centres on centres.
-    large = np.stack([cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in grids])
+    large = np.stack([enlarged(part) for part in grids])
     top = float(large.max())
     large = np.clip(large / top, 0, 1) if top > 0 else large
     return HeatMap(

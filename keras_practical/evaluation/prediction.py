@@ -10,7 +10,9 @@ import numpy as np
 from keras import ops
 
 from keras_practical.data.batches import batches_of, pad
+from keras_practical.data.labels import class_numbers
 from keras_practical.utils.checks import as_layers, check_between, check_choice, check_count
+from keras_practical.utils.keras_internals.graph import final_activation
 from keras_practical.utils.progress import track
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ def predict_with_labels(
     ([[0.5, 0.5]], [1])
     """
 
+    _check_logits([model], from_logits)
+
     def predict(batch: Any) -> np.ndarray:
         return _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
 
@@ -92,6 +96,8 @@ def predict_side_by_side(
     >>> [probabilities.tolist() for probabilities in found]
     [[[0.5, 0.5]], [[0.5, 0.5]]]
     """
+
+    _check_logits(models, from_logits)
 
     def predict(batch: Any) -> np.ndarray:
         predicted = [
@@ -160,6 +166,7 @@ def predict_with_tta(
         fastai's `Learner.tta`, whose `n` and `beta` these are; ten crops: Krizhevsky et al. (2012).
     """
     check_count("n", n)
+    _check_logits([model], from_logits)
     if beta is not None:
         check_between("beta", beta, 0.0, 1.0)
     fixed_views = None
@@ -212,6 +219,16 @@ def _ten_crops(batch: np.ndarray) -> Iterator[np.ndarray]:
 _FIXED_VIEWS = {"flip": _flipped, "ten_crop": _ten_crops}
 
 
+def _check_logits(models: Sequence[keras.Model], from_logits: bool) -> None:
+    for model in models if from_logits else ():
+        activation = final_activation(model)
+        if activation is not None:
+            raise ValueError(
+                f"{model.name!r} ends in a {activation}: it gives probabilities already. Leave "
+                "from_logits=True out."
+            )
+
+
 def _predict_batches(
     predict: Callable[[Any], np.ndarray],
     data: Data,
@@ -234,7 +251,7 @@ def _predict_batches(
     joined = np.concatenate(labels)
     if multi_label:
         return probabilities, _binary_labels(joined, probabilities.shape)
-    return probabilities, _integer_labels(joined, probabilities.shape[-1])
+    return probabilities, class_numbers(joined, classes=probabilities.shape[-1])
 
 
 def _probabilities(outputs: Any, from_logits: bool, multi_label: bool) -> np.ndarray:
@@ -288,20 +305,3 @@ def _binary_labels(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
             f"Received: {np.unique(labels)[:5].tolist()} of shape {labels.shape}"
         )
     return labels.astype("int64")
-
-
-def _integer_labels(labels: np.ndarray, class_count: int) -> np.ndarray:
-    """Return labels as integers of shape `(n,)`, from integers or one-hot rows."""
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        if labels.shape[1] != class_count:
-            raise ValueError(
-                f"One-hot labels have {labels.shape[1]} columns, the model {class_count} classes."
-            )
-        return labels.argmax(1)
-    flat = labels.reshape(-1).astype("int64")
-    if flat.min() < 0 or flat.max() >= class_count:
-        raise ValueError(
-            f"Labels must be from 0 to {class_count - 1} for a model of {class_count} classes. "
-            f"Received: labels from {flat.min()} to {flat.max()}"
-        )
-    return flat

@@ -11,13 +11,12 @@ from typing import Any
 import keras
 
 from keras_practical.utils.checks import (
-    ImageSize,
     check_choice,
-    check_image_size,
 )
 from keras_practical.utils.keras_home import keras_home
+from keras_practical.utils.keras_internals.layers import every_layer
 
-__all__ = ["BACKBONES", "Backbone", "build_backbone", "preprocessing_layers"]
+__all__ = ["BACKBONES", "Backbone", "architecture_of", "build_backbone", "preprocessing_layers"]
 
 PREPROCESSING = ("none", "minus_one_to_one", "caffe", "torch")
 
@@ -33,6 +32,7 @@ class Backbone:
             `"torch"` (RGB, ImageNet mean and deviation).
         default_size: The side, in pixels, of the images that its weights were trained on.
         group_starts: Parts of layers' names at which the second, third, ... layer group starts.
+        mark: The name of a layer, or its end, that only this family of architectures has.
 
     Example:
 
@@ -47,16 +47,21 @@ class Backbone:
     preprocessing: str
     default_size: int
     group_starts: tuple[str, ...]
+    mark: str
 
 
 def _family(
-    names: str, preprocessing: str, group_starts: tuple[str, ...], sizes: str = "224"
+    names: str,
+    preprocessing: str,
+    group_starts: tuple[str, ...],
+    mark: str,
+    sizes: str = "224",
 ) -> dict[str, Backbone]:
     """Return the table's rows for architectures that share everything but their size."""
     constructors = names.split()
     sides = [int(side) for side in sizes.split()] * (1 if " " in sizes else len(constructors))
     return {
-        name: Backbone(name, preprocessing, side, group_starts)
+        name: Backbone(name, preprocessing, side, group_starts, mark)
         for name, side in zip(constructors, sides, strict=True)
     }
 
@@ -66,13 +71,20 @@ BACKBONES: dict[str, Backbone] = {
         "ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge",
         "none",
         ("downsampling_block_1", "downsampling_block_2"),
+        "_stage_3_block_0_depthwise_conv",
     ),
-    **_family("DenseNet121 DenseNet169 DenseNet201", "torch", ("conv4_block1_", "conv5_block1_")),
+    **_family(
+        "DenseNet121 DenseNet169 DenseNet201",
+        "torch",
+        ("conv4_block1_", "conv5_block1_"),
+        "conv5_block16_concat",
+    ),
     **_family(
         "EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 "
         "EfficientNetB5 EfficientNetB6 EfficientNetB7",
         "none",
         ("block4a_", "block6a_"),
+        "block6a_dwconv",
         "224 240 260 300 380 456 528 600",
     ),
     **_family(
@@ -80,25 +92,72 @@ BACKBONES: dict[str, Backbone] = {
         "EfficientNetV2S EfficientNetV2M EfficientNetV2L",
         "none",
         ("block4a_", "block6a_"),
+        "block6a_dwconv2",
         "224 240 260 300 384 480 480",
     ),
-    **_family("InceptionV3", "minus_one_to_one", ("mixed2", "mixed7"), "299"),
-    **_family("InceptionResNetV2", "minus_one_to_one", ("mixed_6a", "mixed_7a"), "299"),
-    **_family("MobileNet", "minus_one_to_one", ("conv_pad_6", "conv_pad_12")),
-    **_family("MobileNetV2", "minus_one_to_one", ("block_6_", "block_13_")),
-    **_family("MobileNetV3Small", "none", ("expanded_conv_3_", "expanded_conv_8_")),
-    **_family("MobileNetV3Large", "none", ("expanded_conv_6_", "expanded_conv_12_")),
-    **_family("NASNetMobile", "minus_one_to_one", ("_reduce_4", "_reduce_8")),
-    **_family("NASNetLarge", "minus_one_to_one", ("_reduce_6", "_reduce_12"), "331"),
-    **_family("ResNet50 ResNet101 ResNet152", "caffe", ("conv4_block1_", "conv5_block1_")),
+    **_family("InceptionV3", "minus_one_to_one", ("mixed2", "mixed7"), "mixed9_1", "299"),
+    **_family("InceptionResNetV2", "minus_one_to_one", ("mixed_6a", "mixed_7a"), "mixed_7a", "299"),
+    **_family("MobileNet", "minus_one_to_one", ("conv_pad_6", "conv_pad_12"), "conv_dw_12"),
+    **_family("MobileNetV2", "minus_one_to_one", ("block_6_", "block_13_"), "block_13_expand"),
+    **_family(
+        "MobileNetV3Small",
+        "none",
+        ("expanded_conv_3_", "expanded_conv_8_"),
+        "expanded_conv_10_project",
+    ),
+    **_family(
+        "MobileNetV3Large",
+        "none",
+        ("expanded_conv_6_", "expanded_conv_12_"),
+        "expanded_conv_14_project",
+    ),
+    **_family(
+        "NASNetMobile", "minus_one_to_one", ("_reduce_4", "_reduce_8"), "reduction_concat_reduce_8"
+    ),
+    **_family(
+        "NASNetLarge",
+        "minus_one_to_one",
+        ("_reduce_6", "_reduce_12"),
+        "reduction_concat_reduce_12",
+        "331",
+    ),
+    **_family(
+        "ResNet50 ResNet101 ResNet152",
+        "caffe",
+        ("conv4_block1_", "conv5_block1_"),
+        "conv5_block3_3_bn",
+    ),
     **_family(
         "ResNet50V2 ResNet101V2 ResNet152V2",
         "minus_one_to_one",
         ("conv4_block1_", "conv5_block1_"),
+        "conv5_block3_preact_bn",
     ),
-    **_family("VGG16 VGG19", "caffe", ("block4_", "block5_")),
-    **_family("Xception", "minus_one_to_one", ("block5_", "block13_"), "299"),
+    **_family("VGG16 VGG19", "caffe", ("block4_", "block5_"), "block5_conv3"),
+    **_family("Xception", "minus_one_to_one", ("block5_", "block13_"), "block14_sepconv2", "299"),
 }
+
+
+def architecture_of(layer: keras.layers.Layer) -> Backbone | None:
+    """Return which architecture of `keras.applications` a model is or holds, by its layers' names.
+
+    Args:
+        layer: A model, or any layer.
+
+    Returns:
+        The row of one of its family in `BACKBONES`, whatever its size; `None` if it is no such.
+
+    Example:
+
+    >>> network = keras.applications.MobileNetV2(weights=None, input_shape=(96, 96, 3))
+    >>> architecture_of(keras.Sequential([network])).name
+    'MobileNetV2'
+    """
+    names = tuple(inner.name for inner in every_layer(layer))
+    for row in BACKBONES.values():
+        if any(name.endswith(row.mark) for name in names):
+            return row
+    return None
 
 
 def build_backbone(
@@ -210,78 +269,3 @@ def _with_imagenet_weights(
             f"{folder} (or into models/ below a folder that the environment variable KERAS_HOME "
             "names), or pass weights=<path of the file>, or weights=None to train from scratch."
         ) from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenedBackbone:
-    """A network from images to features, and what it expects.
-
-    Attributes:
-        model: The network.
-        shape: `(height, width, channels)` of its images; `None` for sides of any length.
-        preprocessing: One of `PREPROCESSING`.
-    """
-
-    model: keras.Model
-    shape: tuple[int | None, int | None, int]
-    preprocessing: str
-
-
-def open_backbone(
-    backbone: Any,
-    *,
-    argument: str = "backbone",
-    image_size: ImageSize | None = None,
-    any_size: bool = False,
-    weights: str | Path | None = "imagenet",
-    preprocessing: str | None = None,
-    rgb: bool = False,
-) -> OpenedBackbone:
-    """Open a name or a model as a backbone: the one place that answers what was given.
-
-    Args:
-        backbone: A name in `BACKBONES`, or a `keras.Model` of one batch of images, which is used
-            itself.
-        argument: What the caller's user calls it, for error texts.
-        image_size: Pixels. Default: the network's own.
-        any_size: Whether a network of a name is built for images of any size.
-        weights: As in `build_backbone`; only for names.
-        preprocessing: One of `PREPROCESSING`. Default: the network's own for a name, none for a
-            model.
-        rgb: Whether it must take three channels.
-
-    Returns:
-        The backbone.
-
-    Raises:
-        ValueError: It is neither, or a model of other inputs.
-        RuntimeError: As `build_backbone`.
-    """
-    if preprocessing is not None:
-        check_choice("preprocessing", preprocessing, PREPROCESSING)
-    size = None if image_size is None else check_image_size("image_size", image_size)
-    if isinstance(backbone, str):
-        check_choice(argument, backbone, BACKBONES)
-        entry = BACKBONES[backbone]
-        chosen: Any = size or (entry.default_size, entry.default_size)
-        if any_size:
-            chosen = (None, None)
-        return OpenedBackbone(
-            model=build_backbone(backbone, image_size=chosen, weights=weights),
-            shape=(*chosen, 3),
-            preprocessing=preprocessing or entry.preprocessing,
-        )
-    shape = getattr(backbone, "input_shape", None)
-    if not isinstance(backbone, keras.Model) or not isinstance(shape, tuple) or len(shape) != 4:
-        shown = f" with input shape {shape}" if isinstance(backbone, keras.Model) else ""
-        raise ValueError(
-            f"`{argument}` must be a name in keras_practical.models.BACKBONES or a keras.Model of "
-            "one batch of images, (batch, height, width, channels). "
-            f"Received: {type(backbone).__name__}{shown}"
-        )
-    if rgb and shape[3] != 3:
-        raise ValueError(f"`{argument}` must take RGB images. Received: input shape {shape}")
-    height, width = size or shape[1:3]
-    return OpenedBackbone(
-        model=backbone, shape=(height, width, shape[3]), preprocessing=preprocessing or "none"
-    )

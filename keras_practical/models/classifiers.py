@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from keras_practical.models.backbones import open_backbone, preprocessing_layers
+from keras_practical.models.backbones import preprocessing_layers
 from keras_practical.models.freezing import freeze_to
 from keras_practical.models.heads import linear_head, mlp_head, pooled
 from keras_practical.models.losses import SmoothedSparseCategoricalCrossentropy
+from keras_practical.models.opening import open_backbone
 from keras_practical.utils.checks import (
     ImageSize,
     as_layers,
@@ -63,8 +64,9 @@ def classifier(
         augmentation: A Keras layer, or a list of them, applied to the pixels while training.
         label_smoothing: Part of each label spread over all classes, in [0, 1). Above 0 the loss is
             `keras_practical.models.losses.SmoothedSparseCategoricalCrossentropy`.
-        preprocessing: How a `keras.Model` wants its pixels: `"none"` (default, as they come),
-            `"minus_one_to_one"`, `"caffe"` or `"torch"`. A named backbone has its own.
+        preprocessing: What to do to pixels before the backbone: `"none"`, `"minus_one_to_one"`,
+            `"caffe"` or `"torch"`. Default: what the weights need, also of a `keras.Model` that is
+            one of `keras.applications`, known by its layers; any other gets pixels as they come.
         seed: Decides the head's first weights and its dropout. Default: Keras's global seed.
 
     Returns:

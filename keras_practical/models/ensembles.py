@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_practical.models.deriving import check_prediction, derived_model
+from keras_practical.utils.keras_internals.overrides import PREDICTING, overridden
+
 __all__ = ["ensemble"]
 
 
@@ -53,6 +56,13 @@ def ensemble(models: Sequence[keras.Model], *, name: str = "ensemble") -> keras.
             f"`models` must have the same inputs and outputs. Received: models from {listed}"
         )
     first = models[0]
+    own = {(type(model), overridden(model, PREDICTING)) for model in models}
+    if len(own) > 1 and any(methods for _, methods in own):
+        listed = ", ".join(sorted(kind.__name__ for kind, _ in own))
+        raise ValueError(
+            "`models` must all be of one class where a class overrides how they predict. "
+            f"Received: models of {listed}"
+        )
     inputs = keras.Input(first.input_shape[1:], name="inputs")
     # Names of their own: models of one recipe have the same.
     members = [
@@ -62,4 +72,6 @@ def ensemble(models: Sequence[keras.Model], *, name: str = "ensemble") -> keras.
     outputs = keras.layers.Average(dtype="float32", name="mean")(
         [member(inputs) for member in members]
     )
-    return keras.Model(inputs, outputs, name=name)
+    joint = derived_model(first, inputs, outputs, name=name)
+    check_prediction(joint, *models)
+    return joint

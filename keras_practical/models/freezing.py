@@ -6,11 +6,16 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import keras
 
-from keras_practical.models.backbones import BACKBONES
-from keras_practical.utils.keras_internals.layers import every_layer
+from keras_practical.models.anatomy import anatomy_of
+from keras_practical.models.backbones import architecture_of
+from keras_practical.utils.keras_internals.layers import every_layer, frozen_variables, learns
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import BackbonePart
 
 __all__ = [
     "TransferSummary",
@@ -78,17 +83,28 @@ class TransferSummary:
         return "\n".join(lines)
 
 
-def layer_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
+def layer_groups(
+    model: keras.Model, *, backbone: BackbonePart | None = None
+) -> list[list[keras.layers.Layer]]:
     """Split a classifier into its backbone's layer groups and, last, its head.
 
-    Use it to see what `freeze_to(model, group)` counts.
+    Use it to see what `freeze_to(model, group)` counts. The head is all that is new. What is
+    pretrained is told by `backbone`; or else by the weights, where some are still the ones that
+    their initializers drew and others aren't; or else by the structure: nested models that look at
+    images or sequences, or what comes before the first layer that only sees vectors.
 
     Args:
-        model: A model made by `transfer.classifier`, or any other with a backbone inside; in one
-            without, the last layer with weights is the head.
+        model: A built model: of `transfer.classifier`, or any other with a backbone inside, nested
+            or not.
+        backbone: The pretrained part: a layer of `model` (a nested model is one), its name, or a
+            list of them. Default: as above.
 
     Returns:
         One list of layers a group, from the input to the head.
+
+    Raises:
+        ValueError: `model` has no weights yet, has no such layer, or it isn't clear which part is
+            pretrained.
 
     Example:
 
@@ -96,34 +112,45 @@ def layer_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
     >>> [len(group) for group in layer_groups(model)]
     [1, 1, 1, 1]
     """
-    backbone = _backbone(model)
-    if backbone is not None:
-        position = model.layers.index(backbone)
-        return [*groups_of_backbone(backbone), model.layers[position + 1 :]]
-    weighted = [layer for layer in model.layers if layer.weights]
-    head = model.layers[model.layers.index(weighted[-1]) :]
-    body = model.layers[: -len(head)]
-    return [*thirds(body), head] if body else [head]
+    anatomy = anatomy_of(model, backbone=backbone)
+    head = list(anatomy.head)
+    if not anatomy.backbone:
+        return [head]
+    if all(getattr(layer, "layers", None) for layer in anatomy.backbone):
+        divided = [groups_of_backbone(layer) for layer in anatomy.backbone]
+        count = max(len(groups) for groups in divided)
+        # Of several backbones, the last groups are of one kind: the most specific.
+        padded = [[[] for _ in range(count - len(groups))] + groups for groups in divided]
+        return [*([*itertools.chain(*same)] for same in zip(*padded, strict=True)), head]
+    return [*_divided(anatomy.body), head]
 
 
-def freeze_to(model: keras.Model, group: int, *, train_batch_norm: bool = False) -> None:
+def freeze_to(
+    model: keras.Model,
+    group: int,
+    *,
+    train_batch_norm: bool = False,
+    backbone: BackbonePart | None = None,
+) -> None:
     """Freeze the layer groups before `group`, and unfreeze `group` and all after it.
 
     Use it to train the head alone first (`freeze_to(model, -1)`), then more. Afterwards call
     `model.compile(...)`: an optimizer belongs to the parameters it was built for, and without a
     new one the next `fit` raises an error. In plain Keras, setting `layer.trainable` after `fit`
-    without compiling again silently changes nothing.
+    without compiling again silently changes nothing. Kernels that LoRA has frozen
+    (`layer.enable_lora`) stay frozen.
 
     Args:
-        model: As in `groups`.
+        model: As in `layer_groups`.
         group: Number of the first group that trains, 0 for all. Negative numbers count from the
             head, which is -1.
         train_batch_norm: Whether unfrozen `BatchNormalization` layers of the backbone train and
             follow the batches' statistics. By default they stay in inference mode: the small
             batches and few images of transfer learning would spoil what they hold.
+        backbone: As in `layer_groups`.
 
     Raises:
-        ValueError: There is no such group.
+        ValueError: There is no such group, or as in `layer_groups`.
 
     Example:
 
@@ -135,33 +162,42 @@ def freeze_to(model: keras.Model, group: int, *, train_batch_norm: bool = False)
     Reference:
         https://keras.io/guides/transfer_learning/ on `BatchNormalization`; fastai's `freeze_to`.
     """
-    groups = layer_groups(model)
+    groups = layer_groups(model, backbone=backbone)
     if not -len(groups) <= group < len(groups):
         raise ValueError(
             f"`group` must be from {-len(groups)} to {len(groups) - 1}: the model has "
             f"{len(groups)} layer groups, the head included. Received: group={group}"
         )
     first = group % len(groups)
-    backbone = _backbone(model)
-    if backbone is not None:
+    kept = frozen_variables(model)
+    in_groups = {id(layer) for layers in groups for layer in layers}
+    for layer in _containers(model, in_groups):
         # A frozen container freezes everything inside it, whatever the layers say.
-        backbone.trainable = True
+        layer.trainable = True
     for number, layers in enumerate(groups):
         for layer in layers:
             layer.trainable = number >= first
     for layer in _flatten(layer for layers in groups[:-1] for layer in layers):
         if isinstance(layer, keras.layers.BatchNormalization) and not train_batch_norm:
             layer.trainable = False
+    for variable in kept:
+        variable.trainable = False
     # The next `fit` compiles its step anew, so that what is frozen really is.
     model.train_function = None
 
 
-def unfreeze(model: keras.Model, *, train_batch_norm: bool = False) -> None:
+def unfreeze(
+    model: keras.Model, *, train_batch_norm: bool = False, backbone: BackbonePart | None = None
+) -> None:
     """Unfreeze every layer group: `freeze_to(model, 0)`.
 
     Args:
-        model: As in `groups`.
+        model: As in `layer_groups`.
         train_batch_norm: As in `freeze_to`.
+        backbone: As in `layer_groups`.
+
+    Raises:
+        ValueError: As in `layer_groups`.
 
     Example:
 
@@ -171,19 +207,23 @@ def unfreeze(model: keras.Model, *, train_batch_norm: bool = False) -> None:
     >>> [layer.trainable for layer in model.layers]
     [True, True, True, True]
     """
-    freeze_to(model, 0, train_batch_norm=train_batch_norm)
+    freeze_to(model, 0, train_batch_norm=train_batch_norm, backbone=backbone)
 
 
-def summary(model: keras.Model) -> TransferSummary:
+def summary(model: keras.Model, *, backbone: BackbonePart | None = None) -> TransferSummary:
     """Say what trains: the parameters of each layer group, and what `BatchNormalization` does.
 
     Use it after freezing or unfreezing; `model.summary()` lists layers but not groups.
 
     Args:
-        model: As in `groups`.
+        model: As in `layer_groups`.
+        backbone: As in `layer_groups`.
 
     Returns:
         A `TransferSummary`; print it.
+
+    Raises:
+        ValueError: As in `layer_groups`.
 
     Example:
 
@@ -192,7 +232,7 @@ def summary(model: keras.Model) -> TransferSummary:
     >>> summary(model).trainable_count
     6
     """
-    groups = layer_groups(model)
+    groups = layer_groups(model, backbone=backbone)
     names = [*(f"group {number}" for number in range(len(groups) - 1)), "head"]
     rows = tuple(
         (
@@ -215,10 +255,15 @@ def summary(model: keras.Model) -> TransferSummary:
     )
 
 
-def _backbone(model: keras.Model) -> keras.Model | None:
-    """Return the model inside `model`, the largest if there are several."""
-    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return max(nested, key=lambda layer: layer.count_params(), default=None)
+def _containers(model: keras.Model, in_groups: set[int]) -> list[keras.layers.Layer]:
+    """Return the nested models that hold layers of the groups, outer ones first."""
+    return [
+        layer
+        for layer in every_layer(model, include_self=False)
+        if id(layer) not in in_groups
+        and getattr(layer, "layers", None)
+        and any(id(inner) in in_groups for inner in every_layer(layer))
+    ]
 
 
 def _flatten(layers: Iterable[keras.layers.Layer]) -> Iterable[keras.layers.Layer]:
@@ -253,14 +298,23 @@ def groups_of_backbone(model: keras.Model) -> list[list[keras.layers.Layer]]:
     Reference:
         fastai's `split` functions, which cut its backbones into three groups with the head.
     """
-    known = BACKBONES.get(model.name)
-    if known is None:
-        return thirds(model.layers)
+    layers = list(model.layers)
+    while len(layers) and len(nested := [layer for layer in layers if learns(layer)]) == 1:
+        if not getattr(nested[0], "layers", None):
+            break
+        layers = list(nested[0].layers)
+    return _divided(layers)
+
+
+def _divided(layers: Sequence[keras.layers.Layer]) -> list[list[keras.layers.Layer]]:
+    """Cut layers where the table of architectures says, or into thirds."""
+    row = next((row for layer in layers if (row := architecture_of(layer)) is not None), None)
     starts = [
-        next(position for position, layer in enumerate(model.layers) if part in layer.name)
-        for part in known.group_starts
+        next((position for position, layer in enumerate(layers) if part in layer.name), None)
+        for part in (row.group_starts if row else ())
     ]
-    return _cut(model.layers, starts)
+    known = [start for start in starts if start is not None]
+    return _cut(layers, known) if known and len(known) == len(starts) else thirds(layers)
 
 
 def thirds(layers: Sequence[keras.layers.Layer]) -> list[list[keras.layers.Layer]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_practical.models.deriving import compile_alike
 from keras_practical.utils.checks import ImageSize, check_image_size
 from keras_practical.utils.keras_internals.layers import every_layer
 
@@ -69,7 +70,7 @@ def resized(model: keras.Model, image_size: ImageSize) -> keras.Model:
             )
     copy.set_weights(model.get_weights())
     if model.compiled:
-        copy.compile_from_config(model.get_compile_config())
+        compile_alike(copy, model)
     return copy
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from keras_practical.models.backbones import open_backbone, preprocessing_layers
+from keras_practical.models.backbones import preprocessing_layers
 from keras_practical.models.freezing import freeze_to
 from keras_practical.models.heads import linear_head, pooled
+from keras_practical.models.opening import open_backbone
 from keras_practical.scans.batches import VolumeBatches
 from keras_practical.scans.layers import AttentionPooling, SlicesAsImages
 from keras_practical.utils.checks import (

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_practical.models.backbones import open_backbone
+from keras_practical.models.opening import open_backbone
 from keras_practical.style.descent import descend
 from keras_practical.style.features import (
     StyleLayers,

@@ -214,7 +214,10 @@ def _fit_head(
         if fewest >= 2:
             splitter = StratifiedKFold(min(5, fewest), shuffle=True, random_state=seed)
             folds = [
-                ((features[fit], train.labels[fit]), (features[judge], train.labels[judge]))
+                (
+                    (features[fit], train.labels[fit], None),
+                    (features[judge], train.labels[judge], None),
+                )
                 for fit, judge in splitter.split(features, train.labels)
             ]
             strength = best_strength(

@@ -16,10 +16,13 @@ from keras_practical.utils.checks import check_count
 from keras_practical.utils.keras_internals.optimizer import (
     innermost,
     momentum_name,
+    number_in,
+    own_rate,
     steer,
+    step_counter,
     steps_taken,
 )
-from keras_practical.utils.keras_internals.step import Overlay, put_on, take_off
+from keras_practical.utils.keras_internals.step import Overlay, give_back_state, put_on, take_off
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +48,10 @@ class OneCycle(keras.callbacks.Callback):
 
     Adds `learning_rate` and `momentum`, those of the epoch's last step, to `fit`'s history.
 
+    A step of the cycle is a batch, also for a model whose `train_step` takes several optimizer
+    steps. `ReduceLROnPlateau` beside it lowers the rest of the cycle by its factor; a callback that
+    sets the rate of each epoch, such as `LearningRateScheduler`, is refused.
+
     With `keras.callbacks.BackupAndRestore` a killed run continues exactly: the cycle goes on at the
     step that was saved, and batches of the epoch that were trained before are read but not trained
     again. For the same weights as without the interruption, two things more must be as they were.
@@ -68,7 +75,8 @@ class OneCycle(keras.callbacks.Callback):
     Raises:
         ValueError: An argument is outside its range; or, when `fit` starts, the number of batches
             is unknown and `total_steps` isn't given, or `fit` doesn't run `start_epoch` or begins
-            before it, or the optimizer has no learning rate of its own.
+            before it, or the optimizer has no learning rate of its own, or another callback sets
+            the rate at the start of an epoch.
 
     Example:
 
@@ -122,6 +130,7 @@ class OneCycle(keras.callbacks.Callback):
             self._segments["momentum"] = _momentum_cycle(momentum, warmup_fraction)
         self._installed: keras.Model | None = None
         self._cycle_steps = total_steps
+        self._restored = False
 
     @property
     def learning_rates(self) -> np.ndarray:
@@ -170,6 +179,12 @@ class OneCycle(keras.callbacks.Callback):
             )
         self._uninstall()  # Another model's, if its `fit` was interrupted.
         self._warned = False
+        self._scale = 1.0
+        self._steps_per_batch, self._counted = 1, False
+        self._own_rate = own_rate(self.model.optimizer)
+        self._rate_before = (
+            None if self._own_rate is None else number_in(self.model.optimizer, own_rate)
+        )
         self._cycle_steps = self.total_steps or steps * (epochs - self.start_epoch)
         self._moved = {
             name: np.append(evaluate_segments(segments, self._cycle_steps), segments[-1].end)
@@ -191,9 +206,14 @@ class OneCycle(keras.callbacks.Callback):
                     "`initial_epoch`. "
                     f"Received: start_epoch={self.start_epoch}, initial_epoch={epoch}"
                 )
-            self._install(self._position_at(epoch))
-        if self.params["steps"] is not None:
-            self._batches_done = max(0, self._position() - self._steps_before(epoch))
+            self._refuse_a_second_hand()
+            position = self._position_at(epoch)
+            self._install(position)
+            if self._restored and self.params["steps"] is not None:
+                self._batches_done = max(0, position - self._steps_before(epoch))
+        else:
+            self._take_over_reduction()
+        self._epoch_begins = True
         if self._position() >= self._known_steps() and not self._warned and not self._batches_done:
             self._warned = True
             warnings.warn(
@@ -206,10 +226,13 @@ class OneCycle(keras.callbacks.Callback):
         """Add the learning rate and the momentum of the epoch's last step to the logs."""
         if logs is not None:
             for name, values in self._moved.items():
-                logs[name] = float(values[min(self._position(), len(values)) - 1])
+                scale = self._scale if name == "learning_rate" else 1.0
+                logs[name] = scale * float(values[min(self._position(), len(values)) - 1])
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Hand the optimizer back as it was."""
+        if self._installed is not None and self._own_rate is not None:
+            self._own_rate.assign(self._rate_before)
         self._uninstall()
 
     def _known_steps(self) -> int:
@@ -221,6 +244,7 @@ class OneCycle(keras.callbacks.Callback):
         """Return how much of the cycle is done when `fit` starts with `epoch`, in steps."""
         steps = self.params["steps"]
         restored = steps_taken(self.model.optimizer) - self._steps_at_start
+        self._restored = restored > 0
         if restored <= 0:
             return self._steps_before(epoch)
         # `BackupAndRestore` has restored a state, and notes the epoch but not the batch.
@@ -238,43 +262,106 @@ class OneCycle(keras.callbacks.Callback):
 
     def _position(self) -> int:
         """Return the cycle's next step: 0 before the first batch."""
-        return steps_taken(self._optimizer) + self._shift
+        steps = steps_taken(self._optimizer) - self._steps_installed
+        return self._position_installed + steps // self._steps_per_batch
 
-    def _install(self, position: int) -> None:
-        model, optimizer = self.model, innermost(self.model.optimizer)
+    def _install(self, position: int, *, steps: int | None = None) -> None:
+        model, optimizer = self._model, innermost(self._model.optimizer)
         self._installed = model
         self._optimizer = optimizer
-        self._shift = shift = position - steps_taken(optimizer)
         self._batches_done = 0
+        self._position_installed = position
+        # While a JAX `fit` runs, the optimizer's variables are old.
+        start = steps_taken(optimizer) if steps is None else steps
+        self._steps_installed = start
+        each = self._steps_per_batch
 
         def curve(values: np.ndarray) -> Callable[[Any], Any]:
             # Looked up: the formulas take so many small operations that a small step would notice.
             table, last = ops.convert_to_tensor(values, "float32"), len(values) - 1
-            return lambda step: ops.take(table, ops.minimum(ops.cast(step, "int32") + shift, last))
+
+            def value(step: Tensor) -> Tensor:
+                done = ops.cast(step, "int32") - start
+                return ops.take(table, ops.minimum(done // each + position, last))
+
+            return value
 
         self._overlay = Overlay(
             undo=lambda: steer(optimizer, learning_rate=None, momentum=None),
-            function=lambda train: self._skipping(train, model.steps_per_execution),
+            function=lambda train: self._watched(train, model.steps_per_execution),
         )
         # Traced at its first call: the steering is there by then.
         put_on(model, self._overlay)
-        steer(optimizer, **{name: curve(values) for name, values in self._moved.items()})
+        moved = {**self._moved, "learning_rate": self._scale * self._moved["learning_rate"]}
+        steer(optimizer, **{name: curve(values) for name, values in moved.items()})
 
-    def _skipping(self, train_function: Callable[..., Any], batches: int) -> Callable[..., Any]:
+    def _watched(self, train_function: Callable[..., Any], batches: int) -> Callable[..., Any]:
         """Pass over what `self._batches_done` says was trained before a run was killed."""
 
         def step(*arguments: Any) -> Tensor:
-            if self._batches_done <= 0:
-                return train_function(*arguments)
-            self._batches_done -= batches
+            # On JAX the model's state goes in and out, and the model is empty meanwhile.
             *state, iterator = arguments
+            if self._epoch_begins:
+                self._epoch_begins = False
+                self._refuse_a_second_hand(*state)
+            if self._batches_done <= 0:
+                result = train_function(*arguments)
+                if not self._counted:
+                    self._counted = True
+                    self._count_steps(result, batches)
+                return result
+            self._batches_done -= batches
             if hasattr(iterator, "__next__"):
                 for _ in range(batches):
                     next(iterator, None)
-            # On JAX the model's state goes in and out.
             return ({}, *state) if state else {}
 
         return step
+
+    def _count_steps(self, result: Any, batches: int) -> None:
+        """Notice a `train_step` that takes several steps a batch: the cycle counts batches."""
+        state = result[1] if isinstance(result, tuple) else None
+        taken = int(number_in(self._model.optimizer, step_counter, state))
+        steps = self.params["steps"]
+        batches = batches if steps is None else min(batches, steps)
+        each = (taken - self._steps_installed) // batches
+        if each > 1:
+            position = self._position_installed + batches
+            self._steps_per_batch = each
+            self._uninstall()
+            self._install(position, steps=taken)
+
+    def _refuse_a_second_hand(self, state: Any = None) -> None:
+        if self._own_rate is None:
+            return
+        # Not `self.model`: asking for it makes Keras put JAX's state of long ago into the model.
+        model = self._model
+        if number_in(model.optimizer, own_rate, state) == self._rate_before:
+            return
+        give_back_state(model, state)
+        self._own_rate.assign(self._rate_before)
+        self._uninstall()
+        raise ValueError(
+            "Another callback sets the learning rate at the start of an epoch, but `OneCycle` "
+            "computes it for each batch. Take out one of them, such as LearningRateScheduler."
+        )
+
+    def _take_over_reduction(self) -> None:
+        """Scale the rest of the cycle by what `ReduceLROnPlateau` wrote into the optimizer."""
+        if self._own_rate is None:
+            return
+        written = number_in(self.model.optimizer, own_rate)
+        if written == self._rate_before:
+            return
+        position = self._position()
+        values = self._moved["learning_rate"]
+        read = self._scale * float(values[min(position, len(values) - 1)])
+        self._own_rate.assign(self._rate_before)
+        self._scale *= written / read
+        if self.params["verbose"]:
+            print(f"OneCycle: the rest of the cycle is {written / read:.3g} times as high.")
+        self._uninstall()
+        self._install(position)
 
     def _uninstall(self) -> None:
         if self._installed is not None:

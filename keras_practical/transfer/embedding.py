@@ -14,7 +14,9 @@ import keras
 import numpy as np
 
 from keras_practical.data.features import Embeddings
+from keras_practical.data.labels import are_class_numbers, class_numbers
 from keras_practical.data.pieces import PIECE, pieces_of
+from keras_practical.models.pixels import warn_of_pixels
 from keras_practical.transfer.feature_file import FeatureFile
 from keras_practical.transfer.feature_network import FeatureNetwork, feature_model
 from keras_practical.utils.checks import as_layers, check_count
@@ -23,7 +25,7 @@ from keras_practical.utils.keras_internals.layers import seed_generators
 from keras_practical.utils.progress import progress_bar
 
 if TYPE_CHECKING:
-    from keras_practical.utils.types import Augmentation, Data
+    from keras_practical.utils.types import Augmentation, BackbonePart, Data
 
 __all__ = ["embed"]
 
@@ -38,6 +40,7 @@ def embed(
     batch_size: int | None = None,
     cache_dir: str | Path | None = None,
     mixed_precision: bool | None = None,
+    backbone: BackbonePart | None = None,
     verbose: bool = True,
 ) -> Embeddings:
     """Compute what a network sees in each image, once, to train on it many times.
@@ -48,12 +51,14 @@ def embed(
 
     Args:
         model: A name in `keras_practical.models.BACKBONES`, with its ImageNet weights and
-            preprocessing; or a `keras.Model`. A classifier, whose last activation is softmax or
-            sigmoid, gives the vectors that its head gets; any other model its output. Feature maps
-            are averaged over the image.
+            preprocessing; or a `keras.Model`. A classifier, compiled with a loss or ending in
+            softmax or sigmoid, gives the vectors that its head gets; any other model its output.
+            Feature maps are averaged over the image. A network of `keras.applications` that gets
+            pixels in [0, 255] gets the preprocessing that it needs.
         data: A data set of `load_images`, in the order of its index also where `fit` gets it
             shuffled; any other `tf.data.Dataset` or `PyDataset` of `(images, labels)` batches, in
-            its own order; or one `(images, labels)` pair of arrays.
+            its own order; or one `(images, labels)` pair of arrays. Sample weights as a third
+            element go along.
         augmentation: A Keras layer, or a list of them, for `views`.
         views: Augmented views of each image, >= 1; without `augmentation` there are none.
         seed: Whole number >= 0; decides what the augmentation draws, whatever its layers' seeds.
@@ -64,15 +69,16 @@ def embed(
             memory. Default: no file.
         mixed_precision: Whether to compute in half precision (the result is float32). Default: on
             a GPU.
+        backbone: What computes the features, if it isn't clear: as in `transfer.layer_groups`.
         verbose: Whether to show progress and say what was done.
 
     Returns:
         `Embeddings` with `features`, `labels` and `index`, aligned.
 
     Raises:
-        ValueError: An argument is out of range, there are no images, the model's output can't be
-            averaged to a vector or has NaN, or with `cache_dir` the data set isn't the same each
-            time.
+        ValueError: An argument is out of range, there are no images, it isn't clear which part of a
+            classifier computes features, its output can't be averaged to a vector or has NaN, or
+            with `cache_dir` the data set isn't the same each time.
 
     Example:
 
@@ -94,7 +100,9 @@ def embed(
     started = time.perf_counter()
     layers = as_layers(augmentation)
     reader = pieces_of(data, repeatable=cache_dir is not None)
-    body = feature_model(model, reader.shape)
+    look = reader.first_images()
+    body = feature_model(model, reader.shape, images=look, backbone=backbone)
+    warn_of_pixels(body, look, what="embed")
     half = _has_gpu() if mixed_precision is None else mixed_precision
     network = FeatureNetwork(body, batch_size, half)
     stores: list[_Memory | FeatureFile] = [_Memory(1), _Memory(views if layers else 0)]
@@ -139,6 +147,7 @@ def embed(
         reader.class_names or _numbered(labels),
         augmented,
         computed,
+        reader.sample_weight,
     )
     if unreadable:
         names = ", ".join(embeddings.index[index].name for index in sorted(unreadable)[:5])
@@ -240,16 +249,19 @@ def _plain_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def _classes_of(labels: np.ndarray) -> list[int]:
-    return (
-        (labels.reshape(len(labels), -1).argmax(1) if labels.ndim > 1 else labels)
-        .astype("int64")
-        .tolist()
-    )
+    """Return the class number of each record; 0 where labels are no classes."""
+    if labels.ndim == 2 and are_class_numbers(labels.argmax(1)):
+        return labels.argmax(1).tolist()
+    return class_numbers(labels).tolist() if are_class_numbers(labels) else [0] * len(labels)
 
 
 def _numbered(labels: np.ndarray) -> tuple[str, ...]:
-    count = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
-    return tuple(str(number) for number in range(count))
+    """Return names for classes that have none; none where labels are no classes."""
+    if labels.ndim == 2:
+        return tuple(str(number) for number in range(labels.shape[1]))
+    if not are_class_numbers(labels):
+        return ()
+    return tuple(str(number) for number in range(int(labels.max()) + 1))
 
 
 def _announcement(embeddings: Embeddings, name: str, seconds: float) -> str:

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import gc
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_practical.data.batches import pad
-from keras_practical.models.backbones import open_backbone, preprocessing_layers
-from keras_practical.models.freezing import layer_groups
+from keras_practical.models.anatomy import anatomy_of
+from keras_practical.models.backbones import preprocessing_layers
+from keras_practical.models.deriving import derived_model
 from keras_practical.models.heads import pooled
+from keras_practical.models.opening import open_backbone
+from keras_practical.models.pixels import expected_preprocessing
 from keras_practical.models.resizing import from_config
-from keras_practical.utils.keras_internals.layers import draws, output_shapes
+from keras_practical.utils.keras_internals.graph import (
+    Step,
+    final_activation,
+    inputs_structure,
+    outputs_structure,
+    steps_of,
+)
+from keras_practical.utils.keras_internals.layers import draws, learns, output_shapes
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import BackbonePart
 
 __all__ = ["FeatureNetwork", "feature_model", "split_at_features"]
 
 _MOST_AT_ONCE = 64
 
 
-def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+def split_at_features(
+    model: keras.Model, *, backbone: BackbonePart | None = None
+) -> tuple[keras.Model, keras.Model]:
     """Split a classifier into what computes its features and what decides by them.
 
     Use it to train the head on features that were computed once. Both parts share the model's own
@@ -29,6 +45,7 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
     Args:
         model: A functional or sequential classifier, such as `transfer.classifier`'s.
+        backbone: As in `transfer.layer_groups`.
 
     Returns:
         Two models: from images to the input of the head's first layer that has weights or draws
@@ -36,7 +53,7 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
     Raises:
         ValueError: The graph has no such place: the head begins at once, or side paths lead
-            round every possible cut.
+            round every possible cut. Or as in `transfer.layer_groups`.
 
     Example:
 
@@ -46,38 +63,71 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     >>> body.output_shape, head.output_shape
     ((None, 5), (None, 2))
     """
-    functional = keras.Model(model.inputs, model.outputs)
-    head = {id(layer) for layer in layer_groups(model)[-1]}
-    cut = None
-    for operation in functional.operations:
-        layer = operation if isinstance(operation, keras.Layer) else None
-        if layer is not None and id(layer) in head and (layer.weights or draws(layer)):
-            break
-        if isinstance(operation.output, keras.KerasTensor) and layer is not functional.layers[0]:
-            cut = operation.output
+    anatomy = anatomy_of(model, backbone=backbone)
+    body, tail = {id(layer) for layer in anatomy.body}, {id(layer) for layer in anatomy.head}
+    steps = steps_of(model)
+    if not steps:
+        raise ValueError(
+            "`model` can't be cut between backbone and head: it has no graph, because its class "
+            "has a `call` of its own."
+        )
+    last = max((n for n, step in enumerate(steps) if id(step.operation) in body), default=0)
     try:
+        if not (body | tail) & {id(step.operation) for step in steps}:
+            return _split_inside(model, steps, backbone)
+        cut = None
+        for number, step in enumerate(steps):
+            operation = step.operation
+            if number > last and id(operation) in tail and (learns(operation) or draws(operation)):
+                break
+            if len(step.outputs) == 1 and not isinstance(operation, keras.layers.InputLayer):
+                cut = step.outputs[0]
         if cut is None:
             raise ValueError("nothing comes before the head")
-        return keras.Model(model.inputs, cut), keras.Model(cut, model.outputs)
+        return (
+            derived_model(model, inputs_structure(model), cut, name=model.name),
+            keras.Model(cut, outputs_structure(model), name="head"),
+        )
     except ValueError as error:
         raise ValueError(
             f"`model` can't be cut between backbone and head: {error}. It must be one chain there."
         ) from error
 
 
-def feature_model(model: str | keras.Model, shape: tuple[int, ...]) -> keras.Model:
+def _split_inside(
+    model: keras.Model, steps: Sequence[Step], backbone: BackbonePart | None
+) -> tuple[keras.Model, keras.Model]:
+    """Split the one nested model that holds both backbone and head."""
+    inner = next((step for step in steps if learns(step.operation)), None)
+    if inner is None or len(inner.inputs) != 1 or steps[-1] is not inner:
+        raise ValueError("both are inside a nested model, and more layers follow it")
+    body, head = split_at_features(inner.operation, backbone=backbone)
+    features = body(inner.inputs[0])
+    return derived_model(model, inputs_structure(model), features, name=model.name), head
+
+
+def feature_model(
+    model: str | keras.Model,
+    shape: tuple[int, ...],
+    *,
+    images: np.ndarray | None = None,
+    backbone: BackbonePart | None = None,
+) -> keras.Model:
     """Return the model from images to vectors that `embed` uses.
 
     Args:
         model: As in `embed`.
         shape: Height, width and channels of the images.
+        images: Some of them: a network of `keras.applications` that would get pixels in [0, 255]
+            although its weights expect others gets its preprocessing before it.
+        backbone: As in `embed`.
 
     Returns:
         A model from `(batch, height, width, channels)` to `(batch, size)`, on the given model's
         own weights.
 
     Raises:
-        ValueError: The model's output isn't vectors or maps.
+        ValueError: The model's output isn't vectors or maps, or as in `embed`.
 
     Example:
 
@@ -91,13 +141,25 @@ def feature_model(model: str | keras.Model, shape: tuple[int, ...]) -> keras.Mod
         features = inputs
         for layer in preprocessing_layers(opened.preprocessing):
             features = layer(features)
-        features, name = opened.model(features), model
-    elif _is_classifier(model):
-        body, _ = split_at_features(model)
-        inputs, features, name = body.inputs, body.outputs[0], model.name
+        features = opened.model(features)
+        return keras.Model(inputs, pooled(features, argument="model"), name=model)
+    if backbone is not None or (steps_of(model) and _is_classifier(model)):
+        body, _ = split_at_features(model, backbone=backbone)
+    elif steps_of(model):
+        body = model
     else:
-        inputs, features, name = model.inputs, model.outputs[0], model.name
-    return keras.Model(inputs, pooled(features, argument="model"), name=name)
+        raise ValueError(
+            "`model` has no graph to take features from, because its class has a `call` of its "
+            "own. Give the network inside it that computes the features."
+        )
+    inputs, features = inputs_structure(body), outputs_structure(body)
+    _, needed = expected_preprocessing(body) or ("", "none")
+    if needed != "none" and images is not None and np.nanmax(images) > 1.5 and shape[-1] == 3:
+        inputs = pixels = keras.Input(shape)
+        for layer in preprocessing_layers(needed):
+            pixels = layer(pixels)
+        features = body(pixels)
+    return derived_model(body, inputs, pooled(features, argument="model"), name=model.name)
 
 
 class FeatureNetwork:
@@ -146,12 +208,9 @@ class FeatureNetwork:
 
 
 def _is_classifier(model: keras.Model) -> bool:
-    """Return whether a model ends in class probabilities."""
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Softmax):
-        return True
-    activation = getattr(last, "activation", None)
-    return activation in (keras.activations.softmax, keras.activations.sigmoid)
+    """Return whether a model was compiled for a task, or gives class probabilities."""
+    trains = model.compiled and model.loss is not None
+    return trains or len(model.outputs) > 1 or final_activation(model) is not None
 
 
 def _batch_size(model: keras.Model) -> int:

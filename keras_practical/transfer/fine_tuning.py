@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
-from keras_practical.data.batches import fit_arguments
+from keras_practical.data.batches import ShuffledBatches, fit_arguments
+from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
+from keras_practical.models.anatomy import anatomy_of
 from keras_practical.models.freezing import freeze_to, layer_groups, summary, unfreeze
 from keras_practical.training.finder import LRFinderResult, find_lr
 from keras_practical.training.layer_rates import geometric_multipliers, scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
 from keras_practical.training.resuming import SetEpoch
 from keras_practical.transfer.frozen_phase import HeadTraining, head_training
+from keras_practical.transfer.one_training import OneTraining, TrainingBackup
 from keras_practical.utils.checks import check_count, check_positive
+from keras_practical.utils.keras_internals.layers import every_layer, innermost_layers, learns
+from keras_practical.utils.keras_internals.optimizer import fresh_optimizer
 
 if TYPE_CHECKING:
-    from keras_practical.utils.types import Data
+    from keras_practical.utils.types import BackbonePart, Data
 
 __all__ = ["fine_tune"]
 
@@ -38,29 +45,40 @@ def fine_tune(
     train_batch_norm: bool = False,
     views: int | None = None,
     cache_dir: str | Path | None = None,
+    class_weight: Mapping[int, float] | None = None,
+    backbone: BackbonePart | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> keras.callbacks.History:
     """Fine-tune a classifier: its head alone first, then the whole network, one cycle each.
 
-    Use it on a model of `classifier`, or on any compiled model with a backbone inside. In the
-    first phase the backbone is frozen and the new head learns at a high rate. In the second
-    everything trains, the backbone much more slowly than the head and its earliest layers, which
-    hold the most general features, most slowly. Each phase starts a fresh optimizer of the kind
-    and configuration that the model was compiled with; loss and metrics stay. In plain Keras this
-    is two rounds of setting `trainable`, compiling and `fit`, at one learning rate for all layers.
+    Use it on a model of `classifier`, or on any compiled model with a pretrained part. In the
+    first phase that part is frozen and the new head learns at a high rate. In the second everything
+    trains, the pretrained part much more slowly than the head and its earliest layers, which hold
+    the most general features, most slowly. What was taken for pretrained, and why, is said; as in
+    `layer_groups`. Each phase starts a fresh optimizer of the kind and settings that the model was
+    compiled with; loss and metrics stay. In plain Keras this is two rounds of setting `trainable`,
+    compiling and `fit`, at one learning rate for all layers.
 
     The frozen backbone sees each image once, not once an epoch, where that gives the same
-    result: with data of `load_images` or arrays and without random layers before the head. Then
-    many frozen epochs cost hardly more than one. What is done is said.
+    result: with data of `load_images` or arrays, without random layers before the head, and for a
+    model whose class doesn't train in a way of its own. Then many frozen epochs cost hardly more
+    than one. What is done is said.
 
-    Ctrl-C leaves a usable model, with the weights so far and its optimizer's own learning rate.
+    For callbacks it is one training: one log, one best epoch, one backup. `EarlyStopping` in the
+    first phase ends that phase only. With `BackupAndRestore`, Keras's or this package's, a killed
+    run goes on after the last whole epoch of either phase, with data of `load_images` or arrays to
+    the very weights of a run that wasn't killed.
+
+    Layers that were frozen by hand, while others of the pretrained part train, stay frozen; so do
+    kernels under LoRA. If the call is refused or fails, frozen layers and optimizer are as before.
+    After Ctrl-C too; the weights are those so far.
 
     Args:
         model: A compiled classifier. It is trained in place and stays unfrozen.
-        train: Training data: a batched `tf.data.Dataset` of images and integer labels, a
-            `keras.utils.PyDataset`, or an `(images, labels)` tuple of arrays. It must know its
-            length.
+        train: Training data: a batched `tf.data.Dataset` of images and labels, a
+            `keras.utils.PyDataset`, or an `(images, labels)` tuple of arrays, with sample weights
+            as a third element if there are any. It must know its length.
         validation_data: As in `fit`.
         epochs: Epochs of the second phase, >= 0.
         frozen_epochs: Epochs of the first phase, >= 0.
@@ -77,16 +95,21 @@ def fine_tune(
             augmented views of it, >= 1, for the first phase; each epoch takes one of them. 0 never
             embeds. Default: embed where the result is the same.
         cache_dir: As in `embed`.
-        callbacks: Keras callbacks for both phases; they see the epochs counted through. Other ones
-            than Keras's that only look at the epochs' numbers make the backbone run each epoch.
+        class_weight: As in `fit`, for both phases.
+        backbone: The pretrained part: a layer of `model` (a nested model is one), its name, or a
+            list of them. Default: as `layer_groups` tells it.
+        callbacks: Keras callbacks; they see the whole model, and the epochs counted through.
+            `ReduceLROnPlateau` lowers the rest of a phase's cycle. Not `LearningRateScheduler`:
+            two can't steer one rate.
         verbose: As in `fit`; 0 also silences the lines that say what each phase does.
 
     Returns:
         One `History` of both phases, `learning_rate` (the head's) included.
 
     Raises:
-        ValueError: An argument is outside its range, the model isn't compiled, the data doesn't
-            say how many batches it has, or with `"auto"` the loss explodes at every rate.
+        ValueError: An argument is outside its range, the model isn't compiled, it isn't clear which
+            part of it is pretrained, the data doesn't say how many batches it has, a callback sets
+            the learning rate, or with `"auto"` the loss explodes at every rate.
 
     Example:
 
@@ -116,44 +139,68 @@ def fine_tune(
         check_count("views", views, minimum=0)
     if not model.compiled:
         raise ValueError("`model` must be compiled: call model.compile(...) first.")
-    tuning = _FineTuning(model, callbacks, verbose)
-    peak = None if isinstance(max_learning_rate, str) else max_learning_rate
-    if frozen_epochs:
-        freeze_to(model, -1)
-        tuning.prepare([1.0])
-        embedded = head_training(
-            model,
-            train,
-            validation_data=validation_data,
-            callbacks=callbacks,
-            views=views,
-            cache_dir=cache_dir,
-            verbose=bool(verbose),
-        )
-        phase: tuple[Any, ...] = (model, train, validation_data)
-        if isinstance(embedded, HeadTraining):
-            phase = (embedded.head, embedded.train, embedded.validation_data)
+    for callback in callbacks:
+        if isinstance(callback, OneCycle | keras.callbacks.LearningRateScheduler):
+            raise ValueError(
+                "`fine_tune` sets the learning rate itself, one cycle a phase; a second callback "
+                f"can't. Take {type(callback).__name__} out of `callbacks`, or call model.fit."
+            )
+    tuning = _FineTuning(
+        model,
+        callbacks,
+        verbose,
+        epochs=frozen_epochs + epochs,
+        class_weight=class_weight,
+        backbone=backbone,
+    )
+    by_hand = _frozen_by_hand(model, backbone)
+    peak = tuning.noted("peak")
+    if peak is None and not isinstance(max_learning_rate, str):
+        peak = max_learning_rate
+    with _as_before_if_it_fails(model):
         if verbose:
-            print(_frozen_announcement(embedded))
-        frozen_peak = frozen_learning_rate
-        if frozen_peak is None:
-            frozen_peak = tuning.search(*phase[:2], default=1e-2) if peak is None else 10 * peak
-            peak = frozen_peak / 10
-        try:
+            print(f"fine_tune: {anatomy_of(model, backbone=backbone)}")
+        data = tuning.with_own_order(train)
+        if tuning.first_epoch < frozen_epochs:
+            freeze_to(model, -1, backbone=backbone)
+            _freeze(by_hand)
+            tuning.prepare([1.0])
+            embedded = head_training(
+                model,
+                train,
+                validation_data=validation_data,
+                views=views,
+                cache_dir=cache_dir,
+                verbose=bool(verbose),
+                backbone=backbone,
+                seed=tuning.seed,
+            )
+            phase: tuple[Any, ...] = (model, data, validation_data)
+            if isinstance(embedded, HeadTraining):
+                phase = (embedded.head, embedded.train, embedded.validation_data)
+            if verbose:
+                print(_frozen_announcement(embedded))
+            frozen_peak = frozen_learning_rate or tuning.noted("frozen_peak")
+            if frozen_peak is None:
+                frozen_peak = tuning.search(*phase[:2], default=1e-2) if peak is None else 10 * peak
+                peak = peak or frozen_peak / 10
+            tuning.note(peak=peak, frozen_peak=frozen_peak)
             tuning.run(*phase, epochs=range(frozen_epochs), peak=frozen_peak, multipliers=[1.0])
-        finally:
             if isinstance(embedded, HeadTraining):
                 embedded.finish(model)
-    if epochs and not model.stop_training:
-        unfreeze(model, train_batch_norm=train_batch_norm)
-        multipliers = _multipliers(model, backbone_multiplier)
-        tuning.prepare(multipliers)
-        if peak is None:
-            peak = tuning.search(model, train, default=1e-3)
-        all_epochs = range(frozen_epochs, frozen_epochs + epochs)
-        tuning.run(
-            model, train, validation_data, epochs=all_epochs, peak=peak, multipliers=multipliers
-        )
+        if epochs and tuning.goes_on():
+            unfreeze(model, train_batch_norm=train_batch_norm, backbone=backbone)
+            _freeze(by_hand)
+            multipliers = _multipliers(model, backbone_multiplier, backbone)
+            tuning.prepare(multipliers)
+            if peak is None:
+                peak = tuning.search(model, data, default=1e-3)
+            tuning.note(peak=peak)
+            all_epochs = range(frozen_epochs, frozen_epochs + epochs)
+            tuning.run(
+                model, data, validation_data, epochs=all_epochs, peak=peak, multipliers=multipliers
+            )
+        tuning.finish()
     return tuning.history
 
 
@@ -165,23 +212,76 @@ class _FineTuning:
         model: keras.Model,
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: str | int,
+        *,
+        epochs: int,
+        class_weight: Mapping[int, float] | None,
+        backbone: BackbonePart | None,
     ) -> None:
         self._model = model
-        self._callbacks = callbacks
         self._verbose = verbose
-        self._optimizer = keras.optimizers.serialize(model.optimizer)
+        self._class_weight = None if class_weight is None else dict(class_weight)
+        self._backbone = backbone
+        self._optimizer = model.optimizer
+        self._backup = TrainingBackup(callbacks)
+        self._training = OneTraining(
+            self._backup.others, model, epochs=epochs, after_epoch=self._after_epoch
+        )
         self.history = keras.callbacks.History()
         self.history.set_model(model)
         self.history.epoch = []
+        self._settings = self._backup.read() or {}
+        # Once for this call: what an earlier `fit` was stopped by doesn't count.
+        model.stop_training = False
+        self._resumed = bool(self._settings)
+        if self._resumed:
+            self.history.epoch = list(self._settings["epochs"])
+            self.history.history = dict(self._settings["history"])
+            if verbose:
+                print(
+                    f"fine_tune: goes on after epoch {self.first_epoch} of a run that ended early"
+                )
+        self.seed = self._settings.setdefault("seed", random.getrandbits(31))
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch to begin with, counted through: above 0 in a run that goes on."""
+        return int(self._settings.get("next_epoch", 0))
+
+    def noted(self, name: str) -> float | None:
+        """Return a number that the run that goes on had found."""
+        return self._settings.get(name)
+
+    def note(self, **found: float | None) -> None:
+        """Keep numbers for a run that goes on."""
+        self._settings.update(found)
+
+    def goes_on(self) -> bool:
+        """Say whether a second phase follows, whatever ended the first."""
+        stopped_by = self._training.stopped_by
+        if isinstance(stopped_by, keras.callbacks.EarlyStopping):
+            self._model.stop_training = False
+        return not self._model.stop_training
+
+    def with_own_order(self, data: Data) -> Data:
+        """Return arrays as batches that a run which goes on gets in the same order."""
+        if not isinstance(data, tuple | list) or not all(hasattr(part, "shape") for part in data):
+            return data
+        inputs, labels, *weights = map(np.asarray, data)
+        return ShuffledBatches(
+            inputs,
+            labels,
+            32,
+            EpochOrder(len(inputs), self.seed),
+            sample_weight=weights[0] if weights else None,
+        )
 
     def prepare(self, multipliers: Sequence[float]) -> None:
         """Give the model a fresh optimizer, with a rate for each layer group."""
-        # A copy, because a loss-scaling optimizer empties the description it is made from.
-        self._model.optimizer = keras.optimizers.deserialize(copy.deepcopy(self._optimizer))
+        self._model.optimizer = fresh_optimizer(self._optimizer)
         if len(multipliers) > 1:
             variables = [
                 [variable for layer in group for variable in layer.variables]
-                for group in layer_groups(self._model)
+                for group in layer_groups(self._model, backbone=self._backbone)
             ]
             scale_learning_rates(self._model.optimizer, variables, multipliers)
 
@@ -205,23 +305,90 @@ class _FineTuning:
     ) -> None:
         """Train for one cycle and add its epochs to the history."""
         if self._verbose:
-            print(_announcement(self._model, len(epochs), peak, multipliers))
+            print(_announcement(self._model, len(epochs), peak, multipliers, self._backbone))
+        first = max(epochs.start, self.first_epoch)
+        if self._resumed:
+            self._resumed = False
+            optimizer = trained.optimizer if first > epochs.start else None
+            if optimizer is not None:
+                optimizer.build(trained.trainable_variables)
+            self._backup.restore(self._model, optimizer, self._training)
         cycle = OneCycle(peak, start_epoch=epochs.start)
         order = [SetEpoch(data)] if origin_of(data).orders else []
         try:
-            done = trained.fit(
+            trained.fit(
                 **fit_arguments(data),
                 validation_data=held_out,
-                initial_epoch=epochs.start,
+                initial_epoch=first,
                 epochs=epochs.stop,
-                callbacks=[*self._callbacks, *order, cycle],
+                class_weight=self._class_weight,
+                # The cycle first: its numbers are in the logs that the others get.
+                callbacks=[*order, cycle, self._training],
                 verbose=self._verbose,
             )
         finally:
             cycle.on_train_end()  # Keras leaves it out after Ctrl-C.
-        self.history.epoch += done.epoch
-        for name, values in done.history.items():
-            self.history.history.setdefault(name, []).extend(values)
+
+    def finish(self) -> None:
+        """End the training for the callbacks, and the backup."""
+        self._training.finish()
+        self._backup.remove()
+
+    def _after_epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        self.history.epoch.append(epoch)
+        for name, value in logs.items():
+            self.history.history.setdefault(name, []).append(value)
+        self._settings |= {
+            "next_epoch": epoch + 1,
+            "epochs": self.history.epoch,
+            "history": {
+                name: [float(value) for value in values]
+                for name, values in self.history.history.items()
+            },
+        }
+        optimizer = self._training.model.optimizer
+        self._backup.write(self._settings, self._model, optimizer, self._training)
+
+
+@contextmanager
+def _as_before_if_it_fails(model: keras.Model) -> Iterator[None]:
+    """Put back what was frozen, and the optimizer, if the block raises anything."""
+    layers = [(layer, layer.trainable) for layer in every_layer(model)]
+    variables = [(variable, variable.trainable) for variable in model.variables]
+    optimizer = model.optimizer
+    try:
+        yield
+    except BaseException:
+        for layer, trainable in layers:
+            layer.trainable = trainable
+        for variable, trainable in variables:
+            variable.trainable = trainable
+        model.optimizer = optimizer
+        model.train_function = None
+        raise
+
+
+def _frozen_by_hand(model: keras.Model, backbone: BackbonePart | None) -> list[keras.layers.Layer]:
+    """Return the layers that are frozen while others of their part train."""
+    anatomy = anatomy_of(model, backbone=backbone)
+    chosen = []
+    for part in (anatomy.backbone, anatomy.head):
+        layers = [
+            inner
+            for layer in part
+            for inner in innermost_layers(layer)
+            if learns(inner) and not isinstance(inner, keras.layers.BatchNormalization)
+        ]
+        frozen = [layer for layer in layers if not layer.trainable]
+        # All of them frozen is how every transfer learning starts.
+        if part is anatomy.head or len(frozen) < len(layers):
+            chosen += frozen
+    return chosen
+
+
+def _freeze(layers: Sequence[keras.layers.Layer]) -> None:
+    for layer in layers:
+        layer.trainable = False
 
 
 def _frozen_announcement(embedded: HeadTraining | str) -> str:
@@ -248,9 +415,11 @@ def _supported_rate(result: LRFinderResult, default: float) -> tuple[float, str]
     return rate, f"the finder gives no trustworthy answer, so the default{lowered}"
 
 
-def _multipliers(model: keras.Model, backbone_multiplier: float) -> list[float]:
+def _multipliers(
+    model: keras.Model, backbone_multiplier: float, backbone: BackbonePart | None
+) -> list[float]:
     """Return each layer group's learning rate as a part of the head's."""
-    backbone_groups = len(layer_groups(model)) - 1
+    backbone_groups = len(layer_groups(model, backbone=backbone)) - 1
     if not backbone_groups:
         return [1.0]
     relative = geometric_multipliers(backbone_groups, earliest=0.1)
@@ -258,10 +427,14 @@ def _multipliers(model: keras.Model, backbone_multiplier: float) -> list[float]:
 
 
 def _announcement(
-    model: keras.Model, epochs: int, peak: float, multipliers: Sequence[float]
+    model: keras.Model,
+    epochs: int,
+    peak: float,
+    multipliers: Sequence[float],
+    backbone: BackbonePart | None,
 ) -> str:
     """Say in one line what the coming phase trains, and at which rates."""
-    state = summary(model)
+    state = summary(model, backbone=backbone)
     rates = f"one cycle up to {peak:g}"
     if len(multipliers) > 1:
         rates += f" for the head, {peak * multipliers[0]:g} for the earliest layers"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,21 +14,18 @@ from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 from keras_practical.transfer.embedding import embed
 from keras_practical.transfer.feature_network import split_at_features
-from keras_practical.utils.keras_internals.layers import compiled_metrics, draws, random_layer
+from keras_practical.utils.keras_internals.layers import (
+    build_metrics,
+    compiled_settings,
+    draws,
+    random_layer,
+)
+from keras_practical.utils.keras_internals.overrides import PREDICTING, TRAINING, overridden
 
 if TYPE_CHECKING:
-    from keras_practical.utils.types import Data
+    from keras_practical.utils.types import BackbonePart, Data
 
 __all__ = ["FeatureBatches", "HeadTraining", "head_training"]
-
-# They look at the epoch's numbers or at the weights that train, which the head has too.
-_HARMLESS = (
-    keras.callbacks.CSVLogger,
-    keras.callbacks.EarlyStopping,
-    keras.callbacks.History,
-    keras.callbacks.ReduceLROnPlateau,
-    keras.callbacks.TerminateOnNaN,
-)
 
 
 class FeatureBatches(keras.utils.PyDataset):
@@ -41,6 +36,8 @@ class FeatureBatches(keras.utils.PyDataset):
             one of its augmented views.
         batch_size: Images a batch.
         order: Draws the order of each epoch.
+        labels: Labels as `fit` would get them. Default: those of the embeddings.
+        sample_weight: One number an image, if they count differently.
 
     Example:
 
@@ -50,9 +47,19 @@ class FeatureBatches(keras.utils.PyDataset):
     [[0, 2], [1]]
     """
 
-    def __init__(self, embeddings: Embeddings, batch_size: int, order: EpochOrder) -> None:
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        batch_size: int,
+        order: EpochOrder,
+        *,
+        labels: np.ndarray | None = None,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
         self._embeddings = embeddings
+        self._labels = embeddings.labels if labels is None else labels
+        self._sample_weight = sample_weight
         self._batch_size = batch_size
         self.epoch_order = order
         self._epoch = 0
@@ -61,7 +68,7 @@ class FeatureBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self._embeddings) // self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         """Return a batch; number 0 begins an epoch."""
         if index == 0:
             self._epoch = self.epoch_order.epoch
@@ -75,7 +82,9 @@ class FeatureBatches(keras.utils.PyDataset):
             for view in range(len(embeddings.views)):
                 rows = turn == view + 1
                 features[rows] = embeddings.views[view, positions[rows]]
-        return features, embeddings.labels[positions]
+        if self._sample_weight is None:
+            return features, self._labels[positions]
+        return features, self._labels[positions], self._sample_weight[positions]
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,6 @@ class HeadTraining:
     def finish(self, model: keras.Model) -> None:
         """Hand over to the classifier what training left behind beside the weights."""
         model.optimizer = self.head.optimizer
-        model.stop_training = self.head.stop_training
 
 
 def head_training(
@@ -108,10 +116,11 @@ def head_training(
     train: Data,
     *,
     validation_data: Data,
-    callbacks: Sequence[keras.callbacks.Callback],
     views: int | None,
     cache_dir: str | Path | None,
     verbose: bool,
+    backbone: BackbonePart | None = None,
+    seed: int = 0,
 ) -> HeadTraining | str:
     """Embed the data for the frozen phase, if training on features gives the same result.
 
@@ -119,75 +128,97 @@ def head_training(
         model: A compiled classifier, frozen up to its head.
         train: As in `fine_tune`.
         validation_data: As in `fine_tune`.
-        callbacks: As in `fine_tune`.
         views: As in `fine_tune`.
         cache_dir: As in `fine_tune`.
         verbose: Whether to show progress.
+        backbone: As in `fine_tune`.
+        seed: Decides the order of arrays.
 
     Returns:
         A `HeadTraining` or, as a text, why there is none.
 
     Example:
 
-    >>> head_training(
-    ...     None, None, validation_data=None, callbacks=[], views=0, cache_dir=None, verbose=False
-    ... )
+    >>> head_training(None, None, validation_data=None, views=0, cache_dir=None, verbose=False)
     'views=0'
     """
     if views == 0:
         return "views=0"
-    for callback in callbacks:
-        if type(callback) not in _HARMLESS:
-            return f"{type(callback).__name__} may want to see the whole model"
-    source = origin_of(train).source
-    if source is None and not isinstance(train, tuple):
-        return "what the data set does to its images isn't known; load_images or arrays tell"
+    problem = _problem_of_model(model) or _problem_of_data(train, validation_data)
+    if problem is not None:
+        return problem
     try:
-        body, head = split_at_features(model)
+        body, head = split_at_features(model, backbone=backbone)
     except ValueError as error:
         return str(error)
     if body.trainable_variables or len(body.output_shape) != 2:
         return "the head doesn't stand on one vector of frozen features"
     augmentation = _leading_random_layers(body)
-    found = random_layer(body)
-    if views is None and found is not None:
+    random = random_layer(body)
+    if views is None and random is not None:
         remedy = "views=4 embeds four draws" if augmentation else "views=1 trains without it"
-        return f"{found.name!r} draws anew in each epoch; {remedy}"
-    parts = [train] if validation_data is None else [train, validation_data]
-    if any(isinstance(part, tuple | list) and len(part) != 2 for part in parts):
-        return "there are sample weights"
-    embedded = embed(
-        body,
-        train,
-        augmentation=augmentation or None,
-        views=views or 1,
-        cache_dir=cache_dir,
-        # The very same features as in the network itself.
-        mixed_precision=False,
-        verbose=verbose,
-    )
-    validation = None
-    if validation_data is not None:
-        held_out = embed(
-            body, validation_data, cache_dir=cache_dir, mixed_precision=False, verbose=verbose
+        return f"{random.name!r} draws anew in each epoch; {remedy}"
+
+    def embedded(data: Data, **options: Any) -> Embeddings:
+        # Only the images: labels and weights go to `fit` as they are.
+        pair = (data[0], np.zeros(len(data[0]), int)) if isinstance(data, tuple | list) else data
+        return embed(
+            body,
+            pair,
+            cache_dir=cache_dir,
+            # The very same features as in the network itself.
+            mixed_precision=False,
+            verbose=verbose,
+            **options,
         )
+
+    features = embedded(train, augmentation=augmentation or None, views=views or 1)
+    held_out = None if validation_data is None else embedded(validation_data)
+    validation: tuple[np.ndarray, ...] | None = None
+    if held_out is not None:
         validation = (held_out.features, held_out.labels)
-    # Arrays are shuffled by a seed of their own, as `fit` does.
-    seed = source.order.seed if source and source.order else random.getrandbits(31)
+        if isinstance(validation_data, tuple | list):
+            validation = (held_out.features, *map(np.asarray, validation_data[1:]))
+    source = origin_of(train).source
+    given = [np.asarray(part) for part in train[1:]] if isinstance(train, tuple | list) else []
     batches = FeatureBatches(
-        embedded, source.batch_size if source else 32, EpochOrder(len(embedded), seed)
+        features,
+        source.batch_size if source else 32,
+        EpochOrder(len(features), source.order.seed if source and source.order else seed),
+        labels=given[0] if given else None,
+        sample_weight=given[1] if len(given) > 1 else None,
     )
-    metrics, weighted_metrics = compiled_metrics(model)
-    head.compile(
-        optimizer=model.optimizer,
-        loss=model.loss,
-        metrics=metrics,
-        weighted_metrics=weighted_metrics,
-        run_eagerly=model.run_eagerly,
-        steps_per_execution=model.steps_per_execution,
-        jit_compile=model.jit_compile,
-    )
+    head.compile(optimizer=model.optimizer, **compiled_settings(model))
+    build_metrics(model, batches[0][1], head(batches[0][0]))
+    batches.epoch_order.set_epoch(0)
     return HeadTraining(head, batches, validation)
+
+
+def _problem_of_model(model: keras.Model) -> str | None:
+    """Return what keeps a model from being trained on features, if anything does."""
+    own = overridden(model, (*TRAINING, *PREDICTING))
+    if own:
+        return f"the model's class {type(model).__name__} overrides {own[0]}"
+    if not getattr(model, "inputs", None):
+        return f"the model's class {type(model).__name__} has a call of its own, and no graph"
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        return "the model has several inputs or outputs"
+    return None
+
+
+def _problem_of_data(train: Data, validation_data: Data) -> str | None:
+    for data in (train, validation_data):
+        if isinstance(data, tuple | list):
+            axes = [len(getattr(part, "shape", ())) for part in data]
+            if 0 in axes or len(data) not in (2, 3) or axes[0] != 4:
+                return "the data aren't one array of images and one of labels"
+        elif data is not None and (data is train and origin_of(data).source is None):
+            return "what the data set does to its images isn't known; load_images or arrays tell"
+        elif data is not None and origin_of(data).source is None:
+            spec = getattr(data, "element_spec", ())
+            if isinstance(data, keras.utils.PyDataset) or len(spec) != 2:
+                return "the validation data aren't batches of images and labels"
+    return None
 
 
 def _leading_random_layers(body: keras.Model) -> list[keras.layers.Layer]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_practical.data.batches import batches_of
 from keras_practical.data.features import Embeddings
+from keras_practical.data.labels import class_numbers
 from keras_practical.data.origin import origin_of
 from keras_practical.data.pieces import pieces_of
 from keras_practical.models.classifiers import classifier
@@ -63,6 +64,7 @@ def fit_probe(
     *,
     strength: float | None = None,
     folds: int = 3,
+    class_weight: Mapping[int, float] | None = None,
     seed: int = 0,
 ) -> Probe:
     """Fit a logistic regression to embeddings, its penalty chosen by cross-validation.
@@ -71,11 +73,13 @@ def fit_probe(
     it.
 
     Args:
-        embeddings: What to learn from; augmented views count as further examples.
+        embeddings: What to learn from; augmented views count as further examples. Their
+            `sample_weight` counts.
         strength: Inverse of the penalty on the coefficients of standardized features, > 0, as
             scikit-learn's `C`. Default: the one with the least log-loss on held-out folds; groups
             that `load_images` was given stay together there.
         folds: Parts for that choice, >= 2; fewer if a class has fewer examples.
+        class_weight: As in `fit`: how much the examples of a class count, by its number.
         seed: Decides the folds.
 
     Returns:
@@ -101,7 +105,12 @@ def fit_probe(
     check_count("seed", seed, minimum=0)
     if strength is not None:
         check_positive("strength", strength)
-    labels = embeddings.labels
+    labels = class_numbers(embeddings.labels)
+    embeddings = replace(embeddings, labels=labels)
+    if class_weight is not None:
+        own = embeddings.sample_weight
+        weights = np.array([class_weight.get(int(label), 1.0) for label in labels])
+        embeddings = replace(embeddings, sample_weight=weights if own is None else weights * own)
     classes = len(embeddings.class_names)
     counts = np.bincount(labels, minlength=classes) if labels.ndim == 1 else np.zeros(1)
     if labels.ndim != 1 or (counts > 0).sum() < 2:
@@ -112,7 +121,13 @@ def fit_probe(
     if strength is None:
         folds = int(min(folds, counts[counts > 0].min()))
         strength = _best_strength(embeddings, folds, seed) if folds > 1 else 1e-2
-    kernel, bias = linear_head(*embeddings.all_views(), classes, strength=strength, scale=True)
+    kernel, bias = linear_head(
+        *embeddings.all_views(),
+        classes,
+        strength=strength,
+        scale=True,
+        sample_weight=embeddings.all_weights(),
+    )
     return Probe(kernel=kernel, bias=bias, strength=strength)
 
 
@@ -125,6 +140,7 @@ def linear_probe(
     augmentation: Augmentation | None = None,
     views: int = 1,
     strength: float | None = None,
+    class_weight: Mapping[int, float] | None = None,
     cache_dir: str | Path | None = None,
     seed: int = 0,
     verbose: bool = True,
@@ -144,6 +160,7 @@ def linear_probe(
             `views` augmented views. They aren't part of the model.
         views: As in `embed`.
         strength: As in `fit_probe`.
+        class_weight: As in `fit_probe`.
         cache_dir: As in `embed`.
         seed: Decides what the augmentation draws and how the penalty is chosen.
         verbose: Whether to show progress and say what was chosen.
@@ -171,7 +188,7 @@ def linear_probe(
     shape = pieces_of(data, repeatable=False).shape
     names: Sequence[str] | None = origin_of(data).class_names
     if names is None:
-        labels = np.concatenate([labels for _, labels in batches_of(data, 256)[0]])
+        labels = class_numbers(np.concatenate([part for _, part in batches_of(data, 256)[0]]))
         names = [str(label) for label in range(int(labels.max()) + 1)]
     model = classifier(
         backbone,
@@ -190,7 +207,7 @@ def linear_probe(
         seed=seed,
         verbose=verbose,
     )
-    probe = fit_probe(embeddings, strength=strength, seed=seed)
+    probe = fit_probe(embeddings, strength=strength, class_weight=class_weight, seed=seed)
     model.layers[-1].set_weights([probe.kernel, probe.bias])
     # So that a saved file has the state that Keras looks for on loading.
     model.optimizer.build(model.trainable_variables)
@@ -219,9 +236,14 @@ def _best_strength(embeddings: Embeddings, folds: int, seed: int) -> float:
     parts = splitter.split(
         embeddings.features, labels, groups if kind is StratifiedGroupKFold else None
     )
-    examples = [
-        (embeddings.take(train).all_views(), (embeddings.features[test], labels[test]))
-        for train, test in parts
-    ]
+    examples = []
+    for train, test in parts:
+        fitted, judged = embeddings.take(train), embeddings.take(test)
+        examples.append(
+            (
+                (*fitted.all_views(), fitted.all_weights()),
+                (judged.features, judged.labels, judged.sample_weight),
+            )
+        )
     classes = len(embeddings.class_names)
     return best_strength(examples, classes, strengths=_STRENGTHS, start=1e-2, scale=True)

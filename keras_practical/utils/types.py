@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy.typing as npt
 
-__all__ = ["Arrays", "Augmentation", "Data", "Image", "Shape", "Tensor"]
+__all__ = ["Arrays", "Augmentation", "BackbonePart", "Data", "Image", "Shape", "Tensor"]
 
 # A tensor of the backend in use, a `KerasTensor`, or a numpy array in their place; for several
 # inputs, a list or mapping of them.
@@ -26,5 +26,7 @@ Data: TypeAlias = Any
 Augmentation: TypeAlias = keras.layers.Layer | Sequence[keras.layers.Layer] | Callable[..., Any]
 # `(inputs, labels)`, of equal length.
 Arrays: TypeAlias = tuple[npt.ArrayLike, npt.ArrayLike]
+# What names the pretrained part of a model: layers of it, or their names.
+BackbonePart: TypeAlias = str | keras.layers.Layer | Sequence[str | keras.layers.Layer]
 # The pixels of one image, or its file.
 Image: TypeAlias = npt.ArrayLike | str | Path

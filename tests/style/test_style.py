@@ -8,7 +8,7 @@ from shared_data import data_folder
 from squeezenet import squeezenet
 
 from keras_practical import read_image, style
-from keras_practical.models.backbones import open_backbone
+from keras_practical.models.opening import open_backbone
 from keras_practical.style import harmonization
 from keras_practical.style.features import feature_maps, style_layers
 from keras_practical.style.pasting import denoise_chrominance

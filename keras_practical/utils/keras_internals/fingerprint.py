@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +26,8 @@ def model_fingerprint(model: keras.Model) -> str:
             "give it a `get_config`, or leave `cache_dir` out."
         ) from error
     digest = hashlib.sha256(_text(config).encode())
+    for layer in model._flatten_layers():
+        digest.update(_code_of(type(layer)))
     for weight in model.weights:
         values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
         digest.update(repr((values.shape, str(values.dtype))).encode())
@@ -34,7 +38,50 @@ def model_fingerprint(model: keras.Model) -> str:
 def layers_fingerprint(layers: Sequence[Any]) -> str:
     """Return a hash of what augmentation layers do; `embed` decides itself what they draw."""
     configs = [[type(layer).__name__, _without_seeds(layer.get_config())] for layer in layers]
-    return hashlib.sha256(_text(configs).encode()).hexdigest()
+    digest = hashlib.sha256(_text(configs).encode())
+    for layer in layers:
+        digest.update(_code_of(type(layer)))
+    return digest.hexdigest()
+
+
+def _code_of(kind: type) -> bytes:
+    """Return the code of a layer's class, if it is neither Keras's nor this package's.
+
+    Compiled code with its constants, and the values that its functions close over: what a user has
+    edited between two runs changes one of them.
+    """
+    parts: list[bytes] = []
+    for base in kind.__mro__:
+        if base.__module__.split(".")[0] in ("builtins", "keras", "keras_practical", "tensorflow"):
+            continue
+        for name, value in sorted(vars(base).items()):
+            function = (
+                inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else None
+            )
+            code = getattr(function, "__code__", None)
+            if code is None:
+                continue
+            parts.append(name.encode() + _code_bytes(code))
+            for cell in function.__closure__ or ():
+                content = _content_of(cell)
+                if isinstance(content, str | bytes | int | float | bool | tuple):
+                    parts.append(repr(content).encode())
+    return b"".join(parts)
+
+
+def _code_bytes(code: types.CodeType) -> bytes:
+    constants = [
+        _code_bytes(constant) if isinstance(constant, types.CodeType) else repr(constant).encode()
+        for constant in code.co_consts
+    ]
+    return b"".join([code.co_code, *constants, repr(code.co_names).encode()])
+
+
+def _content_of(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
 
 
 def _without_seeds(config: Any) -> Any:

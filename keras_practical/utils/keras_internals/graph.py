@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -32,10 +33,43 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 def answer(model: keras.Model, inputs: Any) -> Any:
     """Return a model's outputs for one batch, also where it wants its one input in a list."""
+    return model(keras.tree.pack_sequence_as(inputs_structure(model), [inputs]), training=False)
+
+
+def inputs_structure(model: keras.Model) -> Any:
+    """Return a functional or sequential model's inputs, in the lists or mappings it wants."""
     structure = getattr(model, "_inputs_struct", None)
-    if isinstance(structure, list | tuple | dict):
-        inputs = keras.tree.pack_sequence_as(structure, [inputs])
-    return model(inputs, training=False)
+    return model.inputs[0] if structure is None else structure
+
+
+def outputs_structure(model: keras.Model) -> Any:
+    """Return a functional or sequential model's outputs, in the lists or mappings it gives."""
+    structure = getattr(model, "_outputs_struct", None)
+    return model.outputs[0] if structure is None else structure
+
+
+@dataclass(frozen=True)
+class Step:
+    """One use of an operation in a model's graph; a shared layer has several, also elsewhere."""
+
+    operation: Any
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+
+
+def steps_of(model: keras.Model) -> list[Step]:
+    """Return the steps of a model's graph in order; none of a model that isn't functional.
+
+    `layer.output` isn't asked: it is that of the layer's first use, perhaps in another model.
+    """
+    if not getattr(model, "inputs", None):
+        return []
+    nodes_by_depth = keras.Model(model.inputs, model.outputs)._nodes_by_depth
+    return [
+        Step(node.operation, tuple(node.input_tensors), tuple(node.output_tensors))
+        for depth in sorted(nodes_by_depth, reverse=True)
+        for node in nodes_by_depth[depth]
+    ]
 
 
 def last_map(model: keras.Model) -> Any:

@@ -49,9 +49,64 @@ def output_shapes(model: keras.Model) -> list[tuple[int | None, ...]]:
     ]
 
 
-def compiled_metrics(model: keras.Model) -> tuple[Any, Any]:
-    """Return the `metrics` and `weighted_metrics` that a model was compiled with."""
-    compiled = model._compile_metrics
-    if not compiled:
-        return None, None
-    return compiled._user_metrics, compiled._user_weighted_metrics
+def compiled_settings(model: keras.Model) -> dict[str, Any]:
+    """Return what a model was compiled with, the very same objects, but for the optimizer."""
+    metrics, losses = model._compile_metrics, model._compile_loss
+    return {
+        "loss": model.loss,
+        "loss_weights": losses._user_loss_weights if losses else None,
+        "metrics": metrics._user_metrics if metrics else None,
+        "weighted_metrics": metrics._user_weighted_metrics if metrics else None,
+        "run_eagerly": model.run_eagerly,
+        "steps_per_execution": model.steps_per_execution,
+        "jit_compile": model.jit_compile,
+    }
+
+
+def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Return the variables that a layer holds by itself, without those of layers inside of it."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
+def learns(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer, or one inside of it, has weights to train, frozen or not."""
+    return any(own_trainable_variables(inner) for inner in layer._flatten_layers())
+
+
+def built_rank(layer: keras.layers.Layer) -> int | None:
+    """Return how many axes a layer's inputs have, the batch included; `None` if it isn't known."""
+    shapes = [s for s in (layer._build_shapes_dict or {}).values() if isinstance(s, list | tuple)]
+    return max((len(shape) for shape in shapes), default=None)
+
+
+def frozen_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Return the weights that don't train although their layers do, as LoRA leaves a kernel."""
+    frozen = []
+    for inner in layer._flatten_layers():
+        if inner.trainable:
+            frozen += [v for v in inner._trainable_variables if not v.trainable]
+        elif getattr(inner, "lora_enabled", False):
+            base = getattr(inner, "_kernel", None)
+            frozen.append(inner._embeddings if base is None else base)
+    return frozen
+
+
+def state_variables(model: keras.Model) -> list[keras.Variable]:
+    """Return all variables of a model, states of random layers included, each once."""
+    return list({id(variable): variable for variable in model.variables}.values())
+
+
+def build_metrics(model: keras.Model, labels: Any, outputs: Any) -> None:
+    """Build a compiled model's metrics, so that callbacks find them before its first `fit`."""
+    metrics = model._compile_metrics
+    if metrics is not None and not metrics.built:
+        metrics.build(labels, outputs)
+
+
+def augments_by_default(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer that wasn't told augments: unless it is called by a model that learns.
+
+    Keras's own augmentation layers always do, also in a model that was exported.
+    """
+    outermost = layer._get_call_context().entry_layer
+    return outermost is None or outermost is layer or not learns(outermost)

@@ -8,6 +8,7 @@ variables: three of its methods are overlaid on this one object, until nothing i
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -23,6 +24,13 @@ _OVERLAYS = (
     "_apply_weight_decay",
     "_get_current_learning_rate",
 )
+
+_EXCEPTIONS_FROM_DECAY = (
+    "_exclude_from_weight_decay",
+    "_exclude_from_weight_decay_pattern",
+)
+# The settings of a loss-scaling optimizer itself.
+_LOSS_SCALING = ("name", "initial_scale", "dynamic_growth_steps")
 
 
 @dataclass
@@ -57,6 +65,33 @@ def steps_taken(optimizer: keras.optimizers.Optimizer) -> int:
     return int(step_counter(optimizer).numpy())
 
 
+def fresh_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return another optimizer of the same class and settings, not built.
+
+    What a configuration leaves out or can't hold goes along: weight decay's exceptions, and a
+    schedule of the user's own class.
+    """
+    config = optimizer.get_config()
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        kept = {name: config[name] for name in _LOSS_SCALING if name in config}
+        return type(optimizer)(fresh_optimizer(inner), **kept)
+    schedule = getattr(optimizer, "_learning_rate", None)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        config["learning_rate"] = schedule
+    try:
+        other = type(optimizer).from_config(config)
+    except Exception as error:
+        raise ValueError(
+            f"No second {type(optimizer).__name__} can be made from what its get_config() says "
+            f"({error}). Let get_config return all arguments of __init__."
+        ) from error
+    for name in _EXCEPTIONS_FROM_DECAY:
+        if name in vars(optimizer):
+            vars(other)[name] = vars(optimizer)[name]
+    return other
+
+
 def twin_with_own_state(
     optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]
 ) -> keras.optimizers.Optimizer:
@@ -64,11 +99,8 @@ def twin_with_own_state(
 
     Multipliers by layer go along; curves don't.
     """
-    other = type(optimizer).from_config(optimizer.get_config())
+    other = fresh_optimizer(optimizer)
     inner, other_inner = innermost(optimizer), innermost(other)
-    for name in ("_exclude_from_weight_decay_keys", "_exclude_from_weight_decay_pattern"):
-        if name in vars(inner):
-            vars(other_inner)[name] = vars(inner)[name]
     other.build(variables)
     if optimizer.built:
         for copy, variable in zip(other.variables, optimizer.variables, strict=True):
@@ -173,6 +205,7 @@ class _NeverZero:
     """A number of the graph that Python may compare: it isn't zero.
 
     SGD and RMSprop ask `if self.momentum != 0` while they are traced, when the value isn't known.
+    All else, such as Muon's arithmetic, is done with the number itself.
     """
 
     def __init__(self, value: Any) -> None:
@@ -189,8 +222,56 @@ class _NeverZero:
     def __gt__(self, other: float) -> bool:
         return True
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._value, name)
+
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
         return self._value
 
     def __jax_array__(self) -> Any:
         return self._value
+
+
+def _on_the_number(name: str) -> Callable[..., Any]:
+    def method(self: Any, *others: Any) -> Any:
+        return getattr(operator, name)(self._value, *others)
+
+    return method
+
+
+def _with_the_number_last(name: str) -> Callable[..., Any]:
+    def method(self: Any, other: Any) -> Any:
+        return getattr(operator, name)(other, self._value)
+
+    return method
+
+
+# Python looks operators up on the class.
+for _name in ("add", "sub", "mul", "truediv", "pow"):
+    setattr(_NeverZero, f"__{_name}__", _on_the_number(_name))
+    setattr(_NeverZero, f"__r{_name}__", _with_the_number_last(_name))
+setattr(_NeverZero, "__neg__", _on_the_number("neg"))  # noqa: B010
+
+
+def own_rate(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
+    """Return the variable that holds an optimizer's own rate; `None` if a schedule gives it."""
+    rate = innermost(optimizer)._learning_rate
+    return rate if isinstance(rate, keras.Variable) else None
+
+
+def number_in(
+    optimizer: keras.optimizers.Optimizer,
+    which: Callable[[keras.optimizers.Optimizer], keras.Variable | None],
+    state: Any = None,
+) -> float:
+    """Return the number in one of an optimizer's variables.
+
+    In the middle of a JAX `fit` it is in `state`, which goes into and out of the training function.
+    """
+    variable = which(optimizer)
+    if state is None:
+        value = variable
+    else:
+        value = state[2][next(n for n, v in enumerate(optimizer.variables) if v is variable)]
+    # A copy: JAX's training function can't take over memory that Python has looked at.
+    return float(keras.ops.convert_to_numpy(keras.ops.copy(value)))

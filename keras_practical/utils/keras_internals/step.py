@@ -64,6 +64,21 @@ def take_off(model: keras.Model, overlay: Overlay) -> None:
         _clear(model)
 
 
+def give_back_state(model: keras.Model, state: Any) -> None:
+    """Give a model the state that a JAX `fit` holds, before an error ends that `fit`."""
+    if state is None:
+        return
+    groups = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    for variables, values in zip(groups, state, strict=True):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
 def _clear(model: keras.Model) -> None:
     for name in ("_overlays", "train_step", "make_train_function"):
         vars(model).pop(name, None)
