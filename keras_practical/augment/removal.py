@@ -9,7 +9,12 @@ import keras
 from keras_practical.augment.color import RandomColor
 from keras_practical.augment.erasing import RandomErasing
 from keras_practical.augment.geometry import RandomGeometry
-from keras_practical.models.deriving import check_prediction, compile_alike, derived_model
+from keras_practical.models.deriving import (
+    check_graph,
+    check_prediction,
+    compile_alike,
+    derived_model,
+)
 from keras_practical.models.losses import SmoothedSparseCategoricalCrossentropy
 from keras_practical.utils.keras_internals.graph import inputs_structure, outputs_structure
 from keras_practical.utils.keras_internals.layers import every_layer
@@ -39,7 +44,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
 
     Raises:
         ValueError: There is augmentation in a model inside the model, or its class overrides what
-            can't be kept.
+            can't be kept, or it has no graph.
 
     Example:
 
@@ -61,6 +66,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
             return arguments[0]
         return keras.layers.Resizing(*size, antialias=True)(arguments[0])
 
+    check_graph(model)
     plain = keras.models.clone_model(
         keras.Model(inputs_structure(model), outputs_structure(model), name=model.name),
         clone_function=lambda layer: layer,

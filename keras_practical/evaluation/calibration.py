@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_practical.evaluation.prediction import predict_with_labels
-from keras_practical.models.deriving import check_prediction, derived_model
+from keras_practical.models.deriving import check_graph, check_prediction, derived_model
 from keras_practical.utils.checks import check_between, check_count, check_positive
 from keras_practical.utils.intervals import wilson_interval
 from keras_practical.utils.keras_internals.graph import final_activation, inputs_structure
@@ -196,6 +196,7 @@ def with_temperature(model: keras.Model, temperature: float) -> keras.Model:
         Guo et al. (2017), arXiv 1706.04599.
     """
     check_positive("temperature", temperature)
+    check_graph(model, one_output=True)
     outputs = model.outputs[0]
     if len(outputs.shape) != 2:
         raise ValueError(
@@ -216,6 +217,17 @@ def with_temperature(model: keras.Model, temperature: float) -> keras.Model:
     calibrated = derived_model(model, inputs_structure(model), scaled, name=model.name)
 
     def expected(probabilities: np.ndarray) -> np.ndarray:
+        sums = probabilities.sum(1)
+        if (
+            probabilities.min() < 0
+            or probabilities.max() > 1 + 1e-3
+            or not (by_itself or np.allclose(sums, 1.0, atol=0.02))
+        ):
+            raise ValueError(
+                "`model` must give probabilities. On a random batch its outputs range from "
+                f"{probabilities.min():.3g} to {probabilities.max():.3g}: end a model that gives "
+                "logits in a softmax or sigmoid."
+            )
         kept = np.clip(probabilities.astype("float64"), tiny, 1.0 - tiny * by_itself)
         raised = kept**power
         others = (1.0 - kept) ** power if by_itself else raised.sum(1, keepdims=True) - raised

@@ -46,6 +46,13 @@ class Anatomy:
             don't belong to it.
         body: The backbone with the layers without weights before, between and inside of it.
         reason: Why.
+
+    Example:
+
+    >>> dense = keras.layers.Dense(2, name="classes")
+    >>> dense.build((None, 2))
+    >>> print(Anatomy(backbone=(), body=(), head=(dense,), reason="there is nothing else"))
+    pretrained: nothing; new: 'classes' (there is nothing else)
     """
 
     backbone: tuple[keras.layers.Layer, ...]

@@ -16,7 +16,14 @@ from keras_practical.utils.checks import (
 from keras_practical.utils.keras_home import keras_home
 from keras_practical.utils.keras_internals.layers import every_layer
 
-__all__ = ["BACKBONES", "Backbone", "architecture_of", "build_backbone", "preprocessing_layers"]
+__all__ = [
+    "BACKBONES",
+    "PREPROCESSING",
+    "Backbone",
+    "architecture_of",
+    "build_backbone",
+    "preprocessing_layers",
+]
 
 PREPROCESSING = ("none", "minus_one_to_one", "caffe", "torch")
 

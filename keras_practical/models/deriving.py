@@ -17,10 +17,36 @@ from keras_practical.utils.keras_internals.overrides import PREDICTING, overridd
 if TYPE_CHECKING:
     from keras_practical.utils.types import Tensor
 
-__all__ = ["check_prediction", "compile_alike", "derived_model"]
+__all__ = ["check_graph", "check_prediction", "compile_alike", "derived_model"]
 
 # The sides of an image or the length of a sequence, where a model leaves them open.
 _SIDE = 64
+
+
+def check_graph(model: keras.Model, *, one_output: bool = False) -> None:
+    """Refuse a model that can't be taken apart.
+
+    Args:
+        model: Any model.
+        one_output: Whether it must have only one.
+
+    Raises:
+        ValueError: `model` has no graph, or several outputs.
+
+    Example:
+
+    >>> check_graph(keras.Sequential([keras.Input((2,)), keras.layers.ReLU()]))
+    """
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            f"`model` has no graph to take apart, because its class {type(model).__name__} has a "
+            "`call` of its own, or it isn't built. Give a functional or sequential model."
+        )
+    if one_output and len(model.outputs) > 1:
+        raise ValueError(
+            "`model` must have one output; make a model of one of them, such as "
+            f"keras.Model(model.inputs, model.outputs[0]). Received: {len(model.outputs)} outputs"
+        )
 
 
 def derived_model(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_practical.models.deriving import check_prediction, derived_model
+from keras_practical.models.deriving import check_graph, check_prediction, derived_model
 from keras_practical.utils.keras_internals.overrides import PREDICTING, overridden
 
 __all__ = ["ensemble"]
@@ -47,6 +47,8 @@ def ensemble(models: Sequence[keras.Model], *, name: str = "ensemble") -> keras.
     models = list(models)
     if len(models) < 2:
         raise ValueError(f"`models` must be at least two. Received: {len(models)}")
+    for model in models:
+        check_graph(model, one_output=True)
     if not all(isinstance(model.input_shape, tuple) for model in models):
         raise ValueError("`models` must have one input and one output each.")
     shapes = {(str(model.input_shape), str(model.output_shape)) for model in models}

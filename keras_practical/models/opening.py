@@ -23,6 +23,12 @@ class OpenedBackbone:
         model: The network.
         shape: `(height, width, channels)` of its images; `None` for sides of any length.
         preprocessing: One of `PREPROCESSING`.
+
+    Example:
+
+    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+    >>> OpenedBackbone(model=network, shape=(8, 8, 3), preprocessing="none").shape
+    (8, 8, 3)
     """
 
     model: keras.Model
@@ -59,6 +65,14 @@ def open_backbone(
     Raises:
         ValueError: It is neither, or a model of other inputs.
         RuntimeError: As `build_backbone`.
+
+    Example:
+
+    >>> network = keras.applications.MobileNetV2(
+    ...     include_top=False, weights=None, input_shape=(96, 96, 3)
+    ... )
+    >>> open_backbone(network).preprocessing
+    'minus_one_to_one'
     """
     if preprocessing is not None:
         check_choice("preprocessing", preprocessing, PREPROCESSING)

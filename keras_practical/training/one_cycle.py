@@ -179,6 +179,7 @@ class OneCycle(keras.callbacks.Callback):
             )
         self._uninstall()  # Another model's, if its `fit` was interrupted.
         self._warned = False
+        self._fitted = self.model
         self._scale = 1.0
         self._steps_per_batch, self._counted = 1, False
         self._own_rate = own_rate(self.model.optimizer)
@@ -266,7 +267,7 @@ class OneCycle(keras.callbacks.Callback):
         return self._position_installed + steps // self._steps_per_batch
 
     def _install(self, position: int, *, steps: int | None = None) -> None:
-        model, optimizer = self._model, innermost(self._model.optimizer)
+        model, optimizer = self._fitted, innermost(self._fitted.optimizer)
         self._installed = model
         self._optimizer = optimizer
         self._batches_done = 0
@@ -321,7 +322,7 @@ class OneCycle(keras.callbacks.Callback):
     def _count_steps(self, result: Any, batches: int) -> None:
         """Notice a `train_step` that takes several steps a batch: the cycle counts batches."""
         state = result[1] if isinstance(result, tuple) else None
-        taken = int(number_in(self._model.optimizer, step_counter, state))
+        taken = int(number_in(self._fitted.optimizer, step_counter, state=state))
         steps = self.params["steps"]
         batches = batches if steps is None else min(batches, steps)
         each = (taken - self._steps_installed) // batches
@@ -335,8 +336,8 @@ class OneCycle(keras.callbacks.Callback):
         if self._own_rate is None:
             return
         # Not `self.model`: asking for it makes Keras put JAX's state of long ago into the model.
-        model = self._model
-        if number_in(model.optimizer, own_rate, state) == self._rate_before:
+        model = self._fitted
+        if number_in(model.optimizer, own_rate, state=state) == self._rate_before:
             return
         give_back_state(model, state)
         self._own_rate.assign(self._rate_before)

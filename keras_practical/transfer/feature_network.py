@@ -152,7 +152,7 @@ def feature_model(
             "`model` has no graph to take features from, because its class has a `call` of its "
             "own. Give the network inside it that computes the features."
         )
-    inputs, features = inputs_structure(body), outputs_structure(body)
+    inputs, features = body.inputs, outputs_structure(body)
     _, needed = expected_preprocessing(body) or ("", "none")
     if needed != "none" and images is not None and np.nanmax(images) > 1.5 and shape[-1] == 3:
         inputs = pixels = keras.Input(shape)

@@ -159,6 +159,9 @@ class TrainingBackup:
         callbacks: The user's; the backup lies in the folder of the `BackupAndRestore` among them.
             Without one there is no backup.
 
+    Raises:
+        ValueError: From `restore`, if the backup is of another model.
+
     Example:
 
     >>> TrainingBackup([]).read() is None

@@ -314,12 +314,16 @@ def test_fine_tune_learns():
 def test_fine_tune_says_what_it_does(capsys):
     transfer.fine_tune(tiny_classifier(), tiny_data(), frozen_epochs=1, epochs=1, verbose=2)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fine_tune")]
-    assert lines[0] == "fine_tune: the head trains on features that were computed once"
-    assert lines[1] == (
+    assert lines[0] == (
+        "fine_tune: pretrained: 'tiny' (5 layers); new: 'probabilities' (the nested model; else "
+        "say backbone=)"
+    )
+    assert lines[1] == "fine_tune: the head trains on features that were computed once"
+    assert lines[2] == (
         "fine_tune: 1 epoch of the head, 21 of 535 parameters (2 BatchNormalization layers stay "
         "in inference mode), one cycle up to 0.01"
     )
-    assert lines[2].endswith("one cycle up to 0.001 for the head, 1e-06 for the earliest layers")
+    assert lines[3].endswith("one cycle up to 0.001 for the head, 1e-06 for the earliest layers")
 
 
 @pytest.mark.parametrize(

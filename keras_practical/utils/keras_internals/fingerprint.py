@@ -55,13 +55,11 @@ def _code_of(kind: type) -> bytes:
         if base.__module__.split(".")[0] in ("builtins", "keras", "keras_practical", "tensorflow"):
             continue
         for name, value in sorted(vars(base).items()):
-            function = (
-                inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else None
-            )
-            code = getattr(function, "__code__", None)
-            if code is None:
+            function: Any = getattr(value, "__func__", value)
+            function = inspect.unwrap(function) if callable(function) else None
+            if not isinstance(function, types.FunctionType):
                 continue
-            parts.append(name.encode() + _code_bytes(code))
+            parts.append(name.encode() + _code_bytes(function.__code__))
             for cell in function.__closure__ or ():
                 content = _content_of(cell)
                 if isinstance(content, str | bytes | int | float | bool | tuple):

@@ -262,6 +262,7 @@ def own_rate(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
 def number_in(
     optimizer: keras.optimizers.Optimizer,
     which: Callable[[keras.optimizers.Optimizer], keras.Variable | None],
+    *,
     state: Any = None,
 ) -> float:
     """Return the number in one of an optimizer's variables.

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import keras
 
-__all__ = ["PREDICTING", "TRAINING", "overridden"]
-
 # What decides what a model predicts, and how it trains. `call` counts for models with a graph.
 PREDICTING = ("call", "predict_step", "predict", "make_predict_function")
 TRAINING = (
