@@ -12,13 +12,13 @@ timings with the least and the most. Ratios are taken within one run:
   device: what the hardware allows. Float32 and mixed_bfloat16.
 - `one_cycle`: seconds of an epoch of a small network with and without `OneCycle`.
 
-Measured on one NVIDIA H100 80GB HBM3 (16 CPU cores, JAX 0.11.2, Keras 3.15.1), 2026-11-26, in 178 s,
+Measured on one NVIDIA H100 80GB HBM3 (16 CPU cores, JAX 0.11.2, Keras 3.15.1) in 178 s,
 median (least to most) of five:
 
 | | ours | against it | ratio |
 |---|---|---|---|
-| augmentation, images/s | 145,100 (143,800-145,700) | Keras's layers 24,830 (24,750-24,970) | 5.84 |
-| one cycle, s an epoch of 500 steps | .393 (.356-.458) | without .423 (.356-.494) | .93 |
+| augmentation, images/s | 145,100 (143,800-145,700) | Keras: 24,830 (24,750-24,970) | 5.84 |
+| one cycle, s for 500 steps | .393 (.356-.458) | without .423 (.356-.494) | .93 |
 | ResNet-50 float32, steps/s | 52.7 (52.2-53.1) | bare step 54.3 (54.3-54.4) | 1.03 |
 | ResNet-50 mixed_bfloat16 | 57.6 (55.0-74.6) | bare step 84.1 (83.9-84.3) | 1.46 |
 | MobileNetV2 mixed_bfloat16 | 125 (123-127) | bare step 172 (170-172) | 1.37 |

@@ -118,8 +118,8 @@ class ConcatPooling(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Pool a sequence `(batch, length, size)` by weights `(batch, length)`, 0 for padding."""
-        sequence, weights = inputs
-        weights = ops.cast(weights, sequence.dtype)
+        # Half precision can't count the places of a long text, nor square small numbers.
+        sequence, weights = (ops.cast(part, "float32") for part in inputs)
         real = weights > 0
         pooled = []
         for part in self.parts:
@@ -134,7 +134,8 @@ class ConcatPooling(keras.layers.Layer):
                 last = ops.logical_and(real, indexes == ops.max(indexes, axis=1, keepdims=True))
                 found = ops.sum(sequence * ops.cast(last, sequence.dtype)[:, :, None], axis=1)
             pooled.append(found / ops.sqrt(ops.sum(found**2, axis=1, keepdims=True) + 1e-12))
-        return ops.concatenate(pooled, axis=-1) / len(pooled) ** 0.5
+        joined = ops.concatenate(pooled, axis=-1) / len(pooled) ** 0.5
+        return ops.cast(joined, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -199,21 +200,23 @@ class NextPiece(keras.layers.Layer):
     def call(self, states: Tensor) -> Tensor:
         """Return log-probabilities of shape `(batch, length, vocabulary_size)`."""
         logits = ops.matmul(states, ops.transpose(self.kernel)) + self.bias
-        return ops.log_softmax(logits, axis=-1)
+        return ops.cast(ops.log_softmax(logits, axis=-1), self.compute_dtype)
 
     def sampled_loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """Return the loss at each place, 0 for padding: `(batch, length)`, about the full one."""
         ones = ops.cast(ops.reshape(targets, (-1,)), "int32")
-        flat = ops.reshape(states, (-1, self.kernel.shape[-1]))
-        steps = ops.cumsum(self.frequency)
+        flat = ops.cast(ops.reshape(states, (-1, self.kernel.shape[-1])), "float32")
+        frequency, bias = (ops.cast(part, "float32") for part in (self.frequency, self.bias))
+        steps = ops.cumsum(frequency)
         drawn = keras.random.uniform((self.negatives,), seed=self._generator)
         drawn = ops.minimum(ops.searchsorted(steps, drawn), self.vocabulary_size - 1)
         drawn = ops.cast(drawn, "int32")
         # What is drawn often must not seem less probable for it.
-        offset = self.bias - ops.log(self.frequency * self.negatives)
-        right = ops.sum(flat * ops.take(self.kernel, ones, axis=0), axis=-1)
-        right = right + ops.take(self.bias, ones)
-        wrong = ops.matmul(flat, ops.transpose(ops.take(self.kernel, drawn, axis=0)))
+        offset = bias - ops.log(frequency * self.negatives)
+        kernel = ops.cast(self.kernel, "float32")
+        right = ops.sum(flat * ops.take(kernel, ones, axis=0), axis=-1)
+        right = right + ops.take(bias, ones)
+        wrong = ops.matmul(flat, ops.transpose(ops.take(kernel, drawn, axis=0)))
         wrong = wrong + ops.take(offset, drawn)
         wrong = ops.where(ones[:, None] == drawn[None, :], _FAR, wrong)
         both = ops.concatenate([right[:, None], wrong], axis=1)
