@@ -132,7 +132,9 @@ class BatchMixing(keras.callbacks.Callback):
         if isinstance(layer, keras.layers.MixUp):
             # Its own part is the larger one: otherwise the metrics would mean nothing.
             drawn["mix_weight"] = ops.maximum(drawn["mix_weight"], 1.0 - drawn["mix_weight"])
-        mixed = ops.cast(layer.transform_images(images, drawn, training=True), images.dtype)
+        mixed = layer.transform_images(images, drawn, training=True)
+        if not keras.backend.is_int_dtype(images.dtype):
+            mixed = ops.cast(mixed, images.dtype)
         box = ops.zeros(ops.shape(images)[:3], "bool")
         share = ops.cast(ops.reshape(drawn["mix_weight"], (-1,)), "float32")
         if isinstance(layer, keras.layers.CutMix):

@@ -18,7 +18,6 @@ from keras_practical.utils.keras_internals.layers import every_layer
 
 __all__ = [
     "BACKBONES",
-    "PREPROCESSING",
     "Backbone",
     "architecture_of",
     "build_backbone",
@@ -106,17 +105,18 @@ BACKBONES: dict[str, Backbone] = {
     **_family("InceptionResNetV2", "minus_one_to_one", ("mixed_6a", "mixed_7a"), "mixed_7a", "299"),
     **_family("MobileNet", "minus_one_to_one", ("conv_pad_6", "conv_pad_12"), "conv_dw_12"),
     **_family("MobileNetV2", "minus_one_to_one", ("block_6_", "block_13_"), "block_13_expand"),
-    **_family(
-        "MobileNetV3Small",
-        "none",
-        ("expanded_conv_3_", "expanded_conv_8_"),
-        "expanded_conv_10_project",
-    ),
+    # Large first: it has all names that the small one has.
     **_family(
         "MobileNetV3Large",
         "none",
         ("expanded_conv_6_", "expanded_conv_12_"),
         "expanded_conv_14_project",
+    ),
+    **_family(
+        "MobileNetV3Small",
+        "none",
+        ("expanded_conv_3_", "expanded_conv_8_"),
+        "expanded_conv_10_project",
     ),
     **_family(
         "NASNetMobile", "minus_one_to_one", ("_reduce_4", "_reduce_8"), "reduction_concat_reduce_8"

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_practical.data.batches import ShuffledBatches, fit_arguments
+from keras_practical.data.batches import ShuffledBatches, batches_of, fit_arguments
 from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 from keras_practical.models.anatomy import anatomy_of
+from keras_practical.models.backbones import architecture_of
 from keras_practical.models.freezing import freeze_to, layer_groups, summary, unfreeze
+from keras_practical.models.pixels import warn_of_pixels
 from keras_practical.training.finder import LRFinderResult, find_lr
 from keras_practical.training.layer_rates import geometric_multipliers, scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
@@ -161,6 +163,8 @@ def fine_tune(
         if verbose:
             print(f"fine_tune: {anatomy_of(model, backbone=backbone)}")
         data = tuning.with_own_order(train)
+        if not frozen_epochs:
+            _look_at_pixels(model, train)
         if tuning.first_epoch < frozen_epochs:
             freeze_to(model, -1, backbone=backbone)
             _freeze(by_hand)
@@ -178,6 +182,8 @@ def fine_tune(
             phase: tuple[Any, ...] = (model, data, validation_data)
             if isinstance(embedded, HeadTraining):
                 phase = (embedded.head, embedded.train, embedded.validation_data)
+            else:
+                _look_at_pixels(model, train)
             if verbose:
                 print(_frozen_announcement(embedded))
             frozen_peak = frozen_learning_rate or tuning.noted("frozen_peak")
@@ -384,6 +390,18 @@ def _frozen_by_hand(model: keras.Model, backbone: BackbonePart | None) -> list[k
         if part is anatomy.head or len(frozen) < len(layers):
             chosen += frozen
     return chosen
+
+
+def _look_at_pixels(model: keras.Model, train: Data) -> None:
+    """Warn if a network of `keras.applications` gets pixels that its weights weren't made for."""
+    if architecture_of(model) is None or len(getattr(model, "inputs", None) or ()) != 1:
+        return
+    source = origin_of(train).source
+    if source is not None:
+        images = source.store.read(source.rows[:8])[0]
+    else:
+        images = next(iter(batches_of(train, 8)[0]))[0]
+    warn_of_pixels(model, images, what="fine_tune")
 
 
 def _freeze(layers: Sequence[keras.layers.Layer]) -> None:

@@ -339,8 +339,57 @@ def test_bad_arguments(arguments, message):
 def test_exported_model_does_not_augment(images, tmp_path):
     import tensorflow as tf
 
-    model = keras.Sequential([keras.Input((HEIGHT, WIDTH, 3)), *strong()])
-    np.testing.assert_array_equal(model(images).numpy(), images)
+    learning = keras.layers.Conv2D(3, 1)
+    model = keras.Sequential([keras.Input((HEIGHT, WIDTH, 3)), *strong(), learning])
+    expected = learning(images).numpy()
+    np.testing.assert_allclose(model(images).numpy(), expected, rtol=1e-5, atol=1e-3)
     model.export(tmp_path / "exported", verbose=False)
     loaded = tf.saved_model.load(tmp_path / "exported")
-    np.testing.assert_array_equal(loaded.serve(images).numpy(), images)
+    np.testing.assert_allclose(loaded.serve(images).numpy(), expected, rtol=1e-5, atol=1e-3)
+
+
+def test_called_by_themselves_layers_augment_as_keras_s_do(images):
+    import tensorflow as tf
+
+    layers = strong(seed=1)
+
+    def one_after_the_other(batch):
+        for layer in layers:
+            batch = layer(batch)
+        return batch
+
+    as_a_model = keras.Sequential([keras.Input((HEIGHT, WIDTH, 3)), *strong(seed=1)])
+    for augment in (one_after_the_other, as_a_model):
+        dataset = tf.data.Dataset.from_tensor_slices(images).batch(len(images)).map(augment)
+        [augmented] = list(dataset.as_numpy_iterator())
+        assert np.abs(augmented - images).mean() > 5.0
+    np.testing.assert_array_equal(RandomGeometry(rotation=20)(images, training=False), images)
+
+
+def test_channels_first_is_channels_last_turned(images):
+    options = {"rotation": 20, "shear": 5, "seed": 3}
+    expected = RandomGeometry(**options)(images, training=True)
+    turned = np.moveaxis(images, -1, 1)
+    layer = RandomGeometry(**options, data_format="channels_first")
+    found = keras.ops.convert_to_numpy(layer(turned, training=True))
+    np.testing.assert_allclose(np.moveaxis(found, 1, -1), expected, atol=1e-4)
+
+
+def test_mapping_moves_images_masks_and_boxes_alike(images):
+    masks = (images[..., :1] > 127).astype("int32")
+    boxes = np.tile(np.array([[[2.0, 3.0, 8.0, 9.0]]]), (len(images), 1, 1))
+    layer = RandomGeometry(horizontal_flip=1.0, bounding_box_format="xyxy")
+    found = layer(
+        {
+            "images": images,
+            "segmentation_masks": masks,
+            "bounding_boxes": {"boxes": boxes, "labels": np.ones((len(images), 1))},
+            "labels": np.arange(len(images)),
+        },
+        training=True,
+    )
+    np.testing.assert_allclose(found["images"], images[:, :, ::-1], atol=1e-3)
+    np.testing.assert_array_equal(found["segmentation_masks"], masks[:, :, ::-1])
+    moved = keras.ops.convert_to_numpy(found["bounding_boxes"]["boxes"])
+    np.testing.assert_allclose(moved[0, 0], [WIDTH - 8, 3, WIDTH - 2, 9], atol=1e-4)
+    np.testing.assert_array_equal(found["labels"], np.arange(len(images)))

@@ -46,9 +46,9 @@ class Recorded(BatchMixing):
         self.drawn = []
 
     def _mix(self, images, step):
-        mixed, partners, share = super()._mix(images, step)
+        mixed, partners, share, box = super()._mix(images, step)
         self.drawn.append([ops.convert_to_numpy(part) for part in (mixed, partners, share)])
-        return mixed, partners, share
+        return mixed, partners, share, box
 
 
 def expected_weights(drawn, labels_of, *, sample_weight=None, l2=0.0):
@@ -112,7 +112,8 @@ def test_integer_and_one_hot_labels_train_the_same(kind):
 def test_mixup_images_are_mixtures_of_which_the_own_part_is_larger():
     mixing = BatchMixing(cutmix=0.0)
     mixing._generator.start(np.uint32(7))
-    mixed, partners, share = map(ops.convert_to_numpy, mixing._mix_by(mixing._layers[0], IMAGES))
+    drawn = mixing._mix_by(mixing._layers[0], IMAGES)
+    mixed, partners, share, _ = map(ops.convert_to_numpy, drawn)
     assert share.min() >= 0.5
     share = share[:, None, None, None]
     np.testing.assert_allclose(mixed, share * IMAGES + (1 - share) * IMAGES[partners], atol=1e-5)
@@ -121,7 +122,8 @@ def test_mixup_images_are_mixtures_of_which_the_own_part_is_larger():
 def test_cutmix_images_have_the_partners_box_and_its_share():
     mixing = BatchMixing(mixup=0.0)
     mixing._generator.start(np.uint32(7))
-    mixed, partners, share = map(ops.convert_to_numpy, mixing._mix_by(mixing._layers[0], IMAGES))
+    drawn = mixing._mix_by(mixing._layers[0], IMAGES)
+    mixed, partners, share, _ = map(ops.convert_to_numpy, drawn)
     own = (mixed == IMAGES).all(-1)
     assert (own | (mixed == IMAGES[partners]).all(-1)).all()
     moved = partners != np.arange(16)
@@ -149,6 +151,49 @@ def test_each_step_mixes_differently_and_a_seed_decides():
     mixing = BatchMixing(cutmix=0.0)
     shares = [ops.convert_to_numpy(mixing._mix(IMAGES, np.uint32(s))[2]) for s in range(3)]
     assert np.abs(shares[0] - shares[1]).max() > 1e-3 < np.abs(shares[1] - shares[2]).max()
+
+
+def masks_model():
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(2, 1, activation="softmax")]
+    segmenter = keras.Sequential([keras.Input(IMAGES.shape[1:]), *layers])
+    segmenter.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    return segmenter
+
+
+@pytest.mark.parametrize("options", [{"mixup": 0.0}, {"cutmix": 0.0}])
+def test_masks_are_cut_with_the_images_and_mixed_by_their_weights(options):
+    rng = np.random.default_rng(3)
+    masks = (rng.random(IMAGES.shape[:3]) < 0.5).astype("int32")
+    mixing, segmenter = BatchMixing(**options), masks_model()
+    count = len(IMAGES)
+    history = segmenter.fit(
+        IMAGES, masks, batch_size=count, shuffle=False, verbose=0, callbacks=[mixing]
+    )
+    drawn = [ops.convert_to_numpy(part) for part in mixing._mix(IMAGES, np.uint32(0))]
+    mixed, partners, share, box = drawn
+    outputs = segmenter.predict(mixed, verbose=0)
+
+    def losses(labels):
+        return -np.log(np.take_along_axis(outputs, labels[..., None], axis=-1)[..., 0])
+
+    if options == {"mixup": 0.0}:
+        expected = losses(np.where(box, masks[partners], masks)).mean()
+    else:
+        part = share[:, None, None]
+        expected = (part * losses(masks) + (1 - part) * losses(masks[partners])).mean()
+    assert history.history["loss"][0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_trains(policy):
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        trained = model()
+        history = fit(trained, BatchMixing())
+        assert np.isfinite(history["loss"]).all()
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
 
 
 def test_validation_and_later_training_are_untouched():
@@ -230,7 +275,8 @@ def test_whole_numbers_are_not_cut_off():
     mixing = BatchMixing(cutmix=0.0)
     pixels = RNG.integers(0, 255, (16, 4, 4, 3)).astype("uint8")
     mixing._generator.start(np.uint32(7))
-    mixed, partners, share = map(ops.convert_to_numpy, mixing._mix_by(mixing._layers[0], pixels))
+    drawn = mixing._mix_by(mixing._layers[0], pixels)
+    mixed, partners, share, _ = map(ops.convert_to_numpy, drawn)
     share = share[:, None, None, None]
     np.testing.assert_allclose(mixed, share * pixels + (1 - share) * pixels[partners], atol=1e-3)
 

@@ -194,3 +194,30 @@ def test_class_in_one_group_is_named_for_models_that_learn_only_what_they_see():
         kp.cross_validate(
             lambda part: LogisticRegression().fit(*part), (inputs, labels), groups=groups, **QUIET
         )
+
+
+def test_a_model_that_trains_on_from_another_fold_is_refused():
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.normal(size=(40, 5)).astype("float32"), rng.integers(0, 2, 40)
+    shared = keras.Sequential([keras.Input((5,)), keras.layers.Dense(8, "relu")], name="shared")
+
+    def build(part, *, frozen=False, again=None):
+        shared.trainable = not frozen
+        model = again or keras.Sequential([shared, keras.layers.Dense(2, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.fit(*part, verbose=0)
+        return model
+
+    one = build((inputs[:4], labels[:4]))
+    for options in ({}, {"again": one}):
+        with pytest.raises(ValueError, match="has trained on from an earlier fold's"):
+            kp.cross_validate(
+                lambda part, options=options: build(part, **options),
+                (inputs, labels),
+                folds=2,
+                verbose=False,
+            )
+    # A backbone that doesn't train has seen nothing.
+    kp.cross_validate(
+        lambda part: build(part, frozen=True), (inputs, labels), folds=2, verbose=False
+    )

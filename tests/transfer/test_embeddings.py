@@ -440,3 +440,41 @@ def test_warm_cache_needs_no_network(tmp_path, monkeypatch):
 
     monkeypatch.setattr(FeatureNetwork, "__call__", fail)
     assert kp.embed(model, data, cache_dir=tmp_path, **QUIET).computed == 0
+
+
+def test_a_layer_whose_code_was_changed_is_computed_again(tmp_path):
+    images, labels = tiny_data()
+
+    def network(factor):
+        class Scale(keras.layers.Layer):
+            def call(self, inputs):
+                return inputs * factor
+
+        layers = [Scale(name="scale"), keras.layers.GlobalAveragePooling2D()]
+        return keras.Sequential([keras.Input((8, 8, 3)), *layers])
+
+    def embedded(factor):
+        options = {"cache_dir": tmp_path, "verbose": False}
+        return kp.embed(network(factor), (images, labels), **options)
+
+    first, second, again = embedded(1.0), embedded(100.0), embedded(1.0)
+    assert (first.computed, second.computed, again.computed) == (len(images), len(images), 0)
+    np.testing.assert_allclose(second.features, 100.0 * first.features, rtol=1e-5)
+
+
+def test_numbers_to_predict_go_along_as_they_are():
+    images, labels = tiny_data()
+    targets = labels * 3e6 + 0.5
+    network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    found = kp.embed(network, (images, targets), verbose=False)
+    assert found.class_names == ()
+    np.testing.assert_array_equal(found.labels, targets)
+
+
+def test_sample_weights_go_along():
+    images, labels = tiny_data()
+    weights = np.linspace(0, 1, len(labels))
+    network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    found = kp.embed(network, (images, labels, weights), verbose=False)
+    np.testing.assert_array_equal(found.sample_weight, weights)
+    np.testing.assert_array_equal(found.take([3, 1]).sample_weight, weights[[3, 1]])

@@ -33,7 +33,9 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 def answer(model: keras.Model, inputs: Any) -> Any:
     """Return a model's outputs for one batch, also where it wants its one input in a list."""
-    return model(keras.tree.pack_sequence_as(inputs_structure(model), [inputs]), training=False)
+    if getattr(model, "inputs", None):
+        inputs = keras.tree.pack_sequence_as(inputs_structure(model), [inputs])
+    return model(inputs, training=False)
 
 
 def inputs_structure(model: keras.Model) -> Any:
