@@ -24,6 +24,7 @@ from keras_practical.detection.outputs import (
 from keras_practical.models.backbones import preprocessing_layers
 from keras_practical.models.opening import OpenedBackbone, open_backbone
 from keras_practical.utils.checks import check_between, check_count, check_positive
+from keras_practical.utils.keras_internals.graph import outputs_in
 from keras_practical.utils.keras_internals.layers import every_layer
 
 if TYPE_CHECKING:
@@ -249,16 +250,16 @@ def tapped(backbone: keras.Model) -> tuple[keras.Model, tuple[int, ...]]:
     The last layer before a map shrinks has seen most. The first stride is the detector's.
     """
     side = backbone.input_shape[1] or _PROBE_PIXELS
-    layers = [layer for layer in backbone.layers if isinstance(layer.output, keras.KerasTensor)]
-    everything = keras.Model(backbone.inputs, [layer.output for layer in layers])
+    outputs = [tensors[0] for tensors in outputs_in(backbone).values() if len(tensors) == 1]
+    everything = keras.Model(backbone.inputs, outputs)
     shapes = everything.compute_output_shape((1, side, side, backbone.input_shape[3]))
     last: dict[int, Any] = {}
-    for layer, shape in zip(layers, shapes, strict=True):
+    for output, shape in zip(outputs, shapes, strict=True):
         if len(shape) == 4 and shape[1] and shape[1] == shape[2]:
             stride = round(side / shape[1])
             # A padded map, which some networks have before they shrink it, isn't in step.
             if shape[1] == -(-side // stride):
-                last[stride] = layer.output
+                last[stride] = output
     strides = tuple(stride for stride in _STRIDES if stride in last)
     if not strides:
         # A shallow network: the smallest map it has.

@@ -198,7 +198,7 @@ class _Whole:
     @classmethod
     def of(cls, data: Data) -> _Whole:
         if isinstance(data, Embeddings):
-            return cls(data, data.labels, data.index, data.class_names)
+            return cls(data, class_numbers(data.labels), data.index, data.class_names)
         if isinstance(data, ImageData):
             # The test data stay aside.
             count = 1 if data.validation is None else 2

@@ -27,6 +27,7 @@ from keras_practical.utils.keras_internals.graph import (
     map_layers,
     replaced,
 )
+from keras_practical.utils.keras_internals.overrides import overridden
 
 __all__ = ["grad_cam"]
 
@@ -71,7 +72,8 @@ def grad_cam(
         sees; `plot` it.
 
     Raises:
-        ValueError: The model has no feature map or several outputs, or an argument isn't for it.
+        ValueError: The model has no feature map or several outputs, its class overrides
+            `predict_step` or `predict`, or an argument isn't for it.
         NotImplementedError: The backend is neither TensorFlow nor JAX.
 
     Example:
@@ -88,6 +90,13 @@ def grad_cam(
         Selvaraju et al., *Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
         Localization* (2017), arXiv 1610.02391, equations 1 and 2; the score is the class's logit.
     """
+    own = overridden(model, ("predict_step", "predict"))
+    if own:
+        raise ValueError(
+            f"Grad-CAM calls `model` itself, but its class {type(model).__name__} overrides "
+            f"{own[0]}, which may prepare the pixels. Give keras.Model(model.inputs, "
+            "model.outputs) and an image that is prepared, or use `occlusion`."
+        )
     operation = _map_of(model, layer)
     seen = SeenImage.of(model, image, aspect)
     maps: list[Any] = []

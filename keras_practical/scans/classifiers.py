@@ -22,6 +22,7 @@ from keras_practical.utils.checks import (
     check_choice,
     check_count,
 )
+from keras_practical.utils.keras_internals.graph import outputs_in
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Augmentation
@@ -153,7 +154,7 @@ def slice_attention(
             "`model` must be one of scans.classifier: it has no AttentionPooling. "
             f"Received: {model.name}"
         )
-    looking = keras.Model(model.inputs, pooling[0].output[1])
+    looking = keras.Model(model.inputs, outputs_in(model)[pooling[0].name][1])
     scans = volumes.volumes if isinstance(volumes, VolumeBatches) else list(volumes)
     batches = VolumeBatches(scans, np.zeros(len(scans)), batch_size=batch_size)
     attention: list[np.ndarray] = []

@@ -9,6 +9,7 @@ import keras
 
 from keras_practical.models.backbones import preprocessing_layers
 from keras_practical.models.resizing import resized
+from keras_practical.utils.keras_internals.graph import outputs_in
 
 __all__ = ["StyleLayers", "feature_maps", "style_layers"]
 
@@ -120,7 +121,7 @@ def feature_maps(
         extractor = resized(extractor, size)
     maps = keras.Model(
         extractor.inputs,
-        {name: extractor.get_layer(name).output for name in names if name != PIXELS},
+        {name: outputs_in(extractor)[name][0] for name in names if name != PIXELS},
     )
     inputs = features = keras.Input((*size, 3))
     for layer in preprocessing_layers(preprocessing):
@@ -135,8 +136,11 @@ def feature_maps(
 def _by_resolution(extractor: keras.Model) -> StyleLayers:
     """Choose the last layer before each time that the map shrinks, down to a sixteenth."""
     side = extractor.input_shape[1] or _PROBE_PIXELS
-    layers = [layer for layer in extractor.layers if isinstance(layer.output, keras.KerasTensor)]
-    everything = keras.Model(extractor.inputs, [layer.output for layer in layers])
+    outputs = {
+        name: tensors[0] for name, tensors in outputs_in(extractor).items() if len(tensors) == 1
+    }
+    layers = [layer for layer in extractor.layers if layer.name in outputs]
+    everything = keras.Model(extractor.inputs, [outputs[layer.name] for layer in layers])
     shapes = everything.compute_output_shape((1, side, side, 3))
     last: dict[int, str] = {}
     begun = False

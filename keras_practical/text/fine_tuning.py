@@ -16,6 +16,7 @@ from keras_practical.training.layer_rates import scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
 from keras_practical.training.resuming import SetEpoch
 from keras_practical.utils.checks import check_count, check_positive
+from keras_practical.utils.keras_internals.graph import outputs_in
 from keras_practical.utils.regression import best_strength, linear_head
 
 __all__ = ["fine_tune"]
@@ -206,7 +207,7 @@ def _fit_head(
     """Set the head to a logistic regression on the encoder's features; return its strength."""
     from sklearn.model_selection import StratifiedKFold
 
-    body = keras.Model(model.inputs, model.get_layer("text").output)
+    body = keras.Model(model.inputs, outputs_in(model)["text"][0])
     features = predict_texts(body, train.texts, length=length, verbose=False).astype("float64")
     fewest = int(np.bincount(train.labels)[np.unique(train.labels)].min())
     if strength is None:

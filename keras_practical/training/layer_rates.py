@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -12,6 +13,9 @@ from keras_practical.models.freezing import layer_groups as backbone_groups
 from keras_practical.utils.checks import check_count, check_positive
 from keras_practical.utils.keras_internals.layers import every_layer, own_trainable_variables
 from keras_practical.utils.keras_internals.optimizer import innermost, steer_rates
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import BackbonePart
 
 __all__ = ["geometric_multipliers", "layerwise", "scale_learning_rates"]
 
@@ -25,6 +29,7 @@ def layerwise(
     *,
     earliest: float = 0.01,
     layer_groups: Sequence[str] | Callable[[keras.layers.Layer], int] | None = None,
+    backbone: BackbonePart | None = None,
     decay_all: bool = True,
 ) -> keras.optimizers.Optimizer:
     """Make `optimizer` take smaller steps in earlier layers, geometrically spaced up to the head.
@@ -45,6 +50,7 @@ def layerwise(
             a group from the earliest to the last; what none matches belongs to the head, a group of
             its own after them. A function: from a layer to its group's number, 0 for the earliest;
             the largest is the head's.
+        backbone: As in `transfer.layer_groups`, where no `layer_groups` are given.
         decay_all: Whether weight decay shrinks biases and the parameters of normalization layers
             too, as Keras does. `False` leaves them out; only for an optimizer that isn't built yet.
 
@@ -52,8 +58,8 @@ def layerwise(
         The same `optimizer`.
 
     Raises:
-        ValueError: An argument is outside its range, a pattern matches nothing, or the optimizer
-            has no learning rate of its own.
+        ValueError: An argument is outside its range, a pattern matches nothing, it isn't clear
+            which part of the model is pretrained, or the optimizer has no learning rate of its own.
 
     Example:
 
@@ -70,7 +76,7 @@ def layerwise(
         3.2; the spacing is fastai's `even_mults`.
     """
     if layer_groups is None:
-        layers = backbone_groups(model)
+        layers = backbone_groups(model, backbone=backbone)
         variables = [[v for layer in group for v in layer.variables] for group in layers]
     elif callable(layer_groups):
         variables = _grouped_by_function(model, layer_groups)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_practical.data.features import Embeddings
+from keras_practical.data.labels import class_numbers
 from keras_practical.transfer.probe import fit_probe
 from keras_practical.utils.checks import check_between, check_count
 from keras_practical.utils.drawing import BLUE, ORANGE, axes_or_new
@@ -175,7 +176,7 @@ def learning_curve(
     check_count("repeats", repeats, minimum=2)
     check_between("test_fraction", test_fraction, 0.05, 0.5)
     check_count("seed", seed, minimum=0)
-    labels = embeddings.labels
+    labels = class_numbers(embeddings.labels)
     classes = len(embeddings.class_names)
     counts = np.bincount(labels, minlength=classes)
     if counts.min() < 16:

@@ -90,7 +90,8 @@ def split_at_features(
         )
     except ValueError as error:
         raise ValueError(
-            f"`model` can't be cut between backbone and head: {error}. It must be one chain there."
+            f"`model` can't be cut between backbone and head: {str(error).rstrip('.')}. It must be "
+            "one chain there."
         ) from error
 
 

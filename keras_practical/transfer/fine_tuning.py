@@ -27,6 +27,7 @@ from keras_practical.transfer.one_training import OneTraining, TrainingBackup
 from keras_practical.utils.checks import check_count, check_positive
 from keras_practical.utils.keras_internals.layers import every_layer, innermost_layers, learns
 from keras_practical.utils.keras_internals.optimizer import fresh_optimizer
+from keras_practical.utils.keras_internals.overrides import overridden
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import BackbonePart, Data
@@ -271,6 +272,9 @@ class _FineTuning:
     def with_own_order(self, data: Data) -> Data:
         """Return arrays as batches that a run which goes on gets in the same order."""
         if not isinstance(data, tuple | list) or not all(hasattr(part, "shape") for part in data):
+            return data
+        # A `fit` of the model's own class, as keras-hub's, may take arrays only.
+        if overridden(self._model, ("fit",)):
             return data
         inputs, labels, *weights = map(np.asarray, data)
         return ShuffledBatches(

@@ -74,6 +74,14 @@ def steps_of(model: keras.Model) -> list[Step]:
     ]
 
 
+def outputs_in(model: keras.Model) -> dict[str, list[Any]]:
+    """Return the tensors that each layer of a model gives in this model, by the layer's name."""
+    outputs: dict[str, list[Any]] = {}
+    for step in steps_of(model):
+        outputs.setdefault(step.operation.name, list(step.outputs))
+    return outputs
+
+
 def last_map(model: keras.Model) -> Any:
     """Return the last operation that gives a feature map, `None` if no layer makes one.
 
