@@ -179,6 +179,29 @@ def test_new_layers_before_the_backbone_train_with_the_head():
     assert moved(new, now) == set(new) >= {"to_colours/kernel"}
 
 
+def test_what_was_told_by_the_weights_counts_in_both_phases():
+    base = peoples_models.network()
+    pooled = keras.layers.GlobalAveragePooling2D()(base.output)
+    top = keras.layers.Dense(5, name="old_second")
+    outputs = keras.layers.Dense(2, activation="softmax", name="out")(top(pooled))
+    # A top that was trained with the network: its bias isn't the first one.
+    top.bias.assign(np.arange(5) / 10)
+    model = peoples_models.compiled(keras.Model(base.input, outputs))
+    before, new = pretrained_weights(model), new_weights(model)
+    kp.transfer.fine_tune(model, images_and_labels(), frozen_epochs=1, epochs=0, verbose=0)
+    assert moved(before, pretrained_weights(model)) == set()
+    assert set(new) == {"out/kernel", "out/bias"}
+    kernel = np.asarray(top.kernel).copy()
+    again = peoples_models.compiled(keras.models.clone_model(model))
+    again.set_weights(model.get_weights())
+    again.get_layer("out").set_weights([w * 0 + 0.0 for w in again.get_layer("out").get_weights()])
+    again.get_layer("out").kernel.assign(keras.initializers.GlorotUniform(0)((5, 2)))
+    kp.transfer.fine_tune(again, images_and_labels(), frozen_epochs=1, epochs=1, verbose=0)
+    change = np.abs(np.asarray(again.get_layer("old_second").kernel) - kernel).max()
+    # At a thousandth of the head's rate or less.
+    assert 0 < change < 1e-4
+
+
 def test_layers_frozen_by_hand_stay_frozen():
     model, data = MODELS["nested"](), images_and_labels()
     base = model.get_layer("pretrained")

@@ -14,7 +14,7 @@ import numpy as np
 from keras_practical.data.batches import ShuffledBatches, batches_of, fit_arguments
 from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
-from keras_practical.models.anatomy import anatomy_of
+from keras_practical.models.anatomy import Anatomy, anatomy_of
 from keras_practical.models.backbones import architecture_of
 from keras_practical.models.freezing import freeze_to, layer_groups, summary, unfreeze
 from keras_practical.models.pixels import warn_of_pixels
@@ -148,6 +148,9 @@ def fine_tune(
                 "`fine_tune` sets the learning rate itself, one cycle a phase; a second callback "
                 f"can't. Take {type(callback).__name__} out of `callbacks`, or call model.fit."
             )
+    anatomy = anatomy_of(model, backbone=backbone)
+    # Once for both phases: after the first, the head's weights no longer tell that it is new.
+    backbone = list(anatomy.backbone) or None
     tuning = _FineTuning(
         model,
         callbacks,
@@ -156,13 +159,13 @@ def fine_tune(
         class_weight=class_weight,
         backbone=backbone,
     )
-    by_hand = _frozen_by_hand(model, backbone)
+    by_hand = _frozen_by_hand(anatomy)
     peak = tuning.noted("peak")
     if peak is None and not isinstance(max_learning_rate, str):
         peak = max_learning_rate
     with _as_before_if_it_fails(model):
         if verbose:
-            print(f"fine_tune: {anatomy_of(model, backbone=backbone)}")
+            print(f"fine_tune: {anatomy}")
         data = tuning.with_own_order(train)
         if not frozen_epochs:
             _look_at_pixels(model, train)
@@ -378,9 +381,8 @@ def _as_before_if_it_fails(model: keras.Model) -> Iterator[None]:
         raise
 
 
-def _frozen_by_hand(model: keras.Model, backbone: BackbonePart | None) -> list[keras.layers.Layer]:
+def _frozen_by_hand(anatomy: Anatomy) -> list[keras.layers.Layer]:
     """Return the layers that are frozen while others of their part train."""
-    anatomy = anatomy_of(model, backbone=backbone)
     chosen = []
     for part in (anatomy.backbone, anatomy.head):
         layers = [
