@@ -73,7 +73,8 @@ def split_at_features(
         )
     last = max((n for n, step in enumerate(steps) if id(step.operation) in body), default=0)
     try:
-        if not (body | tail) & {id(step.operation) for step in steps}:
+        learning = {id(layer) for layer in (*anatomy.body, *anatomy.head) if learns(layer)}
+        if not learning & {id(step.operation) for step in steps}:
             return _split_inside(model, steps, backbone)
         cut = None
         for number, step in enumerate(steps):

@@ -140,6 +140,12 @@ def of_its_own_class():
     return compiled(ScalesInItsSteps(inputs, x))
 
 
+def wrapped():
+    inner, inputs = nested(), keras.Input((SIDE, SIDE, 3))
+    flipped = keras.Sequential([keras.Input((SIDE, SIDE, 3)), layers.RandomFlip()], name="flip")
+    return compiled(keras.Model(inputs, inner(flipped(inputs))))
+
+
 MODELS = {
     build.__name__: build
     for build in (
@@ -152,6 +158,7 @@ MODELS = {
         one_logit,
         two_outputs,
         of_its_own_class,
+        wrapped,
     )
 }
 
