@@ -28,10 +28,10 @@ class RandomErasing(keras.layers.RandomErasing):
 
     Example:
 
-    >>> image = keras.ops.ones((1, 4, 4, 3))
+    >>> image = keras.ops.full((1, 4, 4, 3), 200.0)
     >>> layer = RandomErasing(factor=(1, 1), fill_value=0.0)
     >>> float(keras.ops.min(layer(image))), float(keras.ops.min(layer(image, training=False)))
-    (0.0, 1.0)
+    (0.0, 200.0)
 
     Reference:
         Zhong et al., *Random Erasing Data Augmentation* (2017), arXiv 1708.04896.

@@ -159,7 +159,7 @@ def predict_with_tta(
     >>> model = keras.Model(inputs, keras.layers.Softmax()(inputs[:, 0, :, 0]))
     >>> image = np.array([[[[2.0], [0.0]], [[0.0], [0.0]]]])
     >>> probabilities, labels = predict_with_tta(model, (image, [0]), "flip", verbose=False)
-    >>> probabilities.tolist(), labels.tolist()
+    >>> probabilities.round(3).tolist(), labels.tolist()
     ([[0.5, 0.5]], [0])
 
     Reference:

@@ -107,7 +107,7 @@ def compile_alike(copy: keras.Model, model: keras.Model, **changes: Any) -> None
     Example:
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> model.compile("sgd", loss=lambda labels, predictions: keras.ops.mean(predictions))
+    >>> model.compile("sgd", loss=keras.losses.MeanSquaredError())
     >>> copy = keras.models.clone_model(model)
     >>> compile_alike(copy, model)
     >>> copy.loss is model.loss, copy.optimizer is model.optimizer

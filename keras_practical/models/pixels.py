@@ -50,7 +50,8 @@ def expected_preprocessing(model: keras.Model) -> tuple[str, str] | None:
     >>> network = keras.applications.MobileNetV2(weights=None, input_shape=(96, 96, 3))
     >>> expected_preprocessing(network)
     ('MobileNetV2', 'minus_one_to_one')
-    >>> expected_preprocessing(keras.Sequential([keras.layers.Rescaling(1 / 127.5, -1), network]))
+    >>> scaling = [keras.Input((96, 96, 3)), keras.layers.Rescaling(1 / 127.5, offset=-1.0)]
+    >>> expected_preprocessing(keras.Sequential([*scaling, network]))
     ('MobileNetV2', 'none')
     """
     row = architecture_of(model)
