@@ -348,6 +348,7 @@ def test_exported_model_does_not_augment(images, tmp_path):
     np.testing.assert_allclose(loaded.serve(images).numpy(), expected, rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.tf_only
 def test_called_by_themselves_layers_augment_as_keras_s_do(images):
     import tensorflow as tf
 
