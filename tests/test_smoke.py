@@ -140,7 +140,7 @@ def test_resized(model):
 
 
 def test_detection():
-    images = [np.full((64, 64, 3), 40 * number, "uint8") for number in range(3)]
+    images = [np.full((64, 64, 3), 20 * number, "uint8") for number in range(9)]
     annotated = [
         kp.detection.AnnotatedImage(image, np.array([[8, 8, 40, 40]]), [0], 64, 64)
         for image in images
@@ -152,7 +152,8 @@ def test_detection():
 
 
 def test_text():
-    texts = ["good and fine", "bad and poor"] * 20
+    words = ("good and fine", "bad and poor")
+    texts = [f"{words[number % 2]} number {number}" for number in range(40)]
     data = kp.text.load_texts((texts, [0, 1] * 20), verbose=False)
     model = kp.text.baseline(data.train)
     assert model.predict_proba(["fine"]).shape == (1, 2)

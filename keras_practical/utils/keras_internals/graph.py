@@ -78,7 +78,8 @@ def outputs_in(model: keras.Model) -> dict[str, list[Any]]:
     """Return the tensors that each layer of a model gives in this model, by the layer's name."""
     outputs: dict[str, list[Any]] = {}
     for step in steps_of(model):
-        outputs.setdefault(step.operation.name, list(step.outputs))
+        if not isinstance(step.operation, keras.layers.InputLayer):
+            outputs.setdefault(step.operation.name, list(step.outputs))
     return outputs
 
 
