@@ -45,14 +45,11 @@ def test_fine_tune_leaves_what_is_frozen_and_trains_what_is_new(name, capsys):
 
 
 @ALL
-def test_find_lr_leaves_no_trace(name):
-    model, data = MODELS[name](), data_for(name)
+def test_find_lr_searches_and_leaves_no_trace(name):
+    model = MODELS[name]()
     before = model.get_weights()
-    if name == "two_outputs":
-        with pytest.raises(Exception, match=r"\w"):
-            kp.find_lr(model, 5, steps=5, verbose=False)
-    else:
-        kp.find_lr(model, data, steps=20, verbose=False)
+    found = kp.find_lr(model, data_for(name), steps=20, verbose=False)
+    assert np.isfinite(found.losses[0][:3]).all()
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -184,22 +181,15 @@ def test_what_was_told_by_the_weights_counts_in_both_phases():
     pooled = keras.layers.GlobalAveragePooling2D()(base.output)
     top = keras.layers.Dense(5, name="old_second")
     outputs = keras.layers.Dense(2, activation="softmax", name="out")(top(pooled))
-    # A top that was trained with the network: its bias isn't the first one.
+    # A top that was trained with the network: its bias isn't the first one. By the structure
+    # alone it would be new.
     top.bias.assign(np.arange(5) / 10)
     model = peoples_models.compiled(keras.Model(base.input, outputs))
-    before, new = pretrained_weights(model), new_weights(model)
-    kp.transfer.fine_tune(model, images_and_labels(), frozen_epochs=1, epochs=0, verbose=0)
-    assert moved(before, pretrained_weights(model)) == set()
-    assert set(new) == {"out/kernel", "out/bias"}
     kernel = np.asarray(top.kernel).copy()
-    again = peoples_models.compiled(keras.models.clone_model(model))
-    again.set_weights(model.get_weights())
-    again.get_layer("out").set_weights([w * 0 + 0.0 for w in again.get_layer("out").get_weights()])
-    again.get_layer("out").kernel.assign(keras.initializers.GlorotUniform(0)((5, 2)))
-    kp.transfer.fine_tune(again, images_and_labels(), frozen_epochs=1, epochs=1, verbose=0)
-    change = np.abs(np.asarray(again.get_layer("old_second").kernel) - kernel).max()
-    # At a thousandth of the head's rate or less.
-    assert 0 < change < 1e-4
+    kp.transfer.fine_tune(model, images_and_labels(), frozen_epochs=1, epochs=1, verbose=0)
+    change = np.abs(np.asarray(top.kernel) - kernel).max()
+    # Frozen, then at a hundredth of the head's rate: Adam's one step at 4e-5 of it is below 1e-6.
+    assert 0 < change < 5e-6
 
 
 def test_layers_frozen_by_hand_stay_frozen():
@@ -229,9 +219,11 @@ def test_refused_data_leave_the_model_as_it_was():
     model, (images, labels) = MODELS["nested"](), images_and_labels()
     flags = [layer.trainable for layer in model.layers]
     optimizer, weights = model.optimizer, model.get_weights()
-    with pytest.raises(Exception, match=r"\w"):
-        kp.transfer.fine_tune(model, (images[:, :, :, 0], labels), verbose=0)
+    # Images of one channel, for a network of three.
+    with pytest.raises(ValueError, match="expected axis -1 of input shape"):
+        kp.transfer.fine_tune(model, (images[..., :1], labels), views=0, verbose=0)
     assert [layer.trainable for layer in model.layers] == flags
     assert model.optimizer is optimizer
     for old, new in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+    kp.transfer.fine_tune(model, (images, labels), frozen_epochs=1, epochs=0, verbose=0)

@@ -42,7 +42,8 @@ def test_find_lr(model):
 def test_layerwise(model):
     kp.transfer.unfreeze(model)
     model.compile(kp.training.layerwise(keras.optimizers.AdamW(1e-3), model), model.loss)
-    model.fit(*tiny_data(), verbose=0)
+    history = model.fit(*tiny_data(), verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
 
 
 @pytest.mark.parametrize("preset", ["light", "standard", "strong", "documents", "top_down"])
@@ -63,7 +64,8 @@ def test_augmentation(preset, tmp_path):
 
 
 def test_mixing(model):
-    model.fit(*tiny_data(), verbose=0, callbacks=[kp.callbacks.BatchMixing()])
+    history = model.fit(*tiny_data(), verbose=0, callbacks=[kp.callbacks.BatchMixing()])
+    assert np.isfinite(history.history["loss"]).all()
 
 
 def test_load_images(digits):
@@ -90,9 +92,10 @@ def test_fine_tune(digits, augmentation):
 
 def test_backup_and_restore(model, tmp_path):
     backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
-    kp.transfer.fine_tune(
+    history = kp.transfer.fine_tune(
         model, tiny_data(), frozen_epochs=1, epochs=1, callbacks=[backup], verbose=0
     )
+    assert history.epoch == [0, 1]
 
 
 def test_embed_and_probe(digits, tmp_path):

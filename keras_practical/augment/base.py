@@ -82,7 +82,11 @@ class ImageAugmentation(keras.layers.Layer):
             )
         if "bounding_boxes" in data:
             changed["bounding_boxes"] = self._moved_boxes(
-                data["bounding_boxes"], drawn, images, changed["images"], training
+                data["bounding_boxes"],
+                drawn,
+                before=images,
+                after=changed["images"],
+                training=training,
             )
         return changed
 
@@ -154,7 +158,7 @@ class ImageAugmentation(keras.layers.Layer):
         return self._as_given(moved)
 
     def _moved_boxes(
-        self, given: Any, drawn: Any, images: Tensor, changed: Tensor, training: bool
+        self, given: Any, drawn: Any, *, before: Tensor, after: Tensor, training: bool
     ) -> Any:
         if self.bounding_box_format is None:
             raise ValueError(
@@ -166,11 +170,11 @@ class ImageAugmentation(keras.layers.Layer):
         boxes = ops.convert_to_tensor(boxes)
         single = len(boxes.shape) == 2
         boxes = ops.cast(boxes[None] if single else boxes, "float32")
-        height, width = images.shape[-3:-1]
+        height, width = before.shape[-3:-1]
         named = self.bounding_box_format
         boxes = convert(boxes, source=named, target="xyxy", height=height, width=width)
         boxes = self.transform_bounding_boxes(boxes, drawn, training=training)
-        height, width = self._channels_last(changed).shape[-3:-1]
+        height, width = self._channels_last(after).shape[-3:-1]
         boxes = convert(boxes, source="xyxy", target=named, height=height, width=width)
         boxes = boxes[0] if single else boxes
         return {**given, "boxes": boxes} if isinstance(given, Mapping) else boxes

@@ -206,7 +206,7 @@ class RandomColor(ImageAugmentation):
         matrices = _matrices(pixels, changes, high - low)
         # What logits were taken of says nothing any more.
         watch = None if self.space == "logit" else self._look
-        pixels = _apply(pixels, matrices, gamma, low, high, watch)
+        pixels = _apply(pixels, matrices, gamma, value_range=self.value_range, watch=watch)
         if keras.backend.is_int_dtype(images.dtype):
             pixels = ops.round(pixels)
         pixels = ops.cast(pixels, images.dtype)
@@ -278,8 +278,8 @@ def _apply(
     pixels: Tensor,
     matrices: Tensor,
     gamma: Any,
-    low: float,
-    high: float,
+    *,
+    value_range: tuple[float, float],
     watch: Callable[[np.ndarray], None] | None = None,
 ) -> Tensor:
     """Multiply each pixel's colours by its image's matrix, apply gamma, cut to the range."""
@@ -288,13 +288,14 @@ def _apply(
         import tensorflow as tf
 
         if not tf.config.get_visible_devices("GPU"):
-            return _apply_with_opencv(pixels, matrices, gamma, low, high, watch)
-    return _apply_with_ops(pixels, matrices, gamma, low, high)
+            return _apply_with_opencv(pixels, matrices, gamma, value_range=value_range, watch=watch)
+    return _apply_with_ops(pixels, matrices, gamma, value_range=value_range)
 
 
 def _apply_with_ops(
-    pixels: Tensor, matrices: Tensor, gamma: Any, low: float, high: float
+    pixels: Tensor, matrices: Tensor, gamma: Any, *, value_range: tuple[float, float]
 ) -> Tensor:
+    low, high = value_range
     channels = pixels.shape[-1]
     flat = ops.reshape(pixels, (ops.shape(pixels)[0], -1, channels))
     flat = ops.matmul(flat, ops.transpose(matrices[..., :-1], (0, 2, 1)))
@@ -309,13 +310,15 @@ def _apply_with_opencv(
     pixels: Tensor,
     matrices: Tensor,
     gamma: Any,
-    low: float,
-    high: float,
+    *,
+    value_range: tuple[float, float],
     watch: Callable[[np.ndarray], None] | None = None,
 ) -> Tensor:
     """Use OpenCV: on a CPU twice as fast as TensorFlow's products of small matrices."""
     import cv2
     import tensorflow as tf
+
+    low, high = value_range
 
     def apply(batch: np.ndarray, matrices: np.ndarray, gamma: np.ndarray) -> np.ndarray:
         out = np.empty_like(batch)

@@ -1,6 +1,6 @@
 """Presets of augmentation: plain lists of Keras layers, to read, to print and to change.
 
-Reached as `keras_practical.augment.previewing.light` and so on.
+Reached as `keras_practical.augment.light` and so on.
 """
 
 from __future__ import annotations

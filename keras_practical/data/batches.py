@@ -20,6 +20,11 @@ def batches_of(data: Data, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], 
 
     `batch_size` counts for arrays only; how many there are may be unknown (`None`).
     """
+    if isinstance(data, tuple | list) and len(data) == 3:
+        raise ValueError(
+            "`data` must be a pair (inputs, labels): sample weights wouldn't count here. "
+            "Received: 3 elements"
+        )
     triples, count = weighted_batches_of(data, batch_size)
     return ((inputs, labels) for inputs, labels, _ in triples), count
 
@@ -31,7 +36,7 @@ def weighted_batches_of(
     if isinstance(data, tuple | list):
         if len(data) not in (2, 3):
             raise ValueError(
-                "`data` must be (inputs, labels), or (inputs, labels, sample_weight). "
+                "`data` must be a pair (inputs, labels), perhaps with sample weights as a third. "
                 f"Received: {len(data)} elements"
             )
         arrays = [np.asarray(part) for part in data]

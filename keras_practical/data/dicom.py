@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from keras_practical.utils.types import Data
+    import pydicom
 
 __all__ = ["CT_WINDOWS", "Slice", "check_window", "dicom_slices", "is_dicom", "windowed"]
 
@@ -202,7 +202,7 @@ def windowed(slices: Sequence[Slice], window: Window) -> Iterator[np.ndarray]:
         yield np.rint(255.0 * light).astype("uint8")
 
 
-def _check_size(dataset: Data) -> None:
+def _check_size(dataset: pydicom.Dataset) -> None:
     """Refuse images that Pillow would refuse: small files can unpack to very large ones."""
     from PIL import Image
 
@@ -212,7 +212,7 @@ def _check_size(dataset: Data) -> None:
         raise ValueError(f"{height} x {width} pixels are more than Pillow's limit of {limit:,}")
 
 
-def _frame(dataset: Data, frame: int) -> Slice:
+def _frame(dataset: pydicom.Dataset, frame: int) -> Slice:
     from pydicom import pixels
 
     stored = _decoded(dataset, frame)
@@ -240,7 +240,7 @@ def _frame(dataset: Data, frame: int) -> Slice:
     )
 
 
-def _decoded(dataset: Data, frame: int) -> np.ndarray:
+def _decoded(dataset: pydicom.Dataset, frame: int) -> np.ndarray:
     """Return a frame's stored values; the error for a missing decoder says what to install."""
     from pydicom import pixels
 
@@ -254,7 +254,7 @@ def _decoded(dataset: Data, frame: int) -> np.ndarray:
         ) from error
 
 
-def _attribute(dataset: Data, frame: int, name: str, default: Any = None) -> Any:
+def _attribute(dataset: pydicom.Dataset, frame: int, name: str, default: Any = None) -> Any:
     """Return an attribute of a frame; enhanced files keep those in functional groups."""
     if dataset.get(name) is not None:
         return dataset.get(name)
@@ -267,7 +267,7 @@ def _attribute(dataset: Data, frame: int, name: str, default: Any = None) -> Any
     return default
 
 
-def _own_window(dataset: Data, frame: int) -> Callable[[np.ndarray], np.ndarray] | None:
+def _own_window(dataset: pydicom.Dataset, frame: int) -> Callable[[np.ndarray], np.ndarray] | None:
     from pydicom import pixels
 
     if dataset.get("VOILUTSequence"):
@@ -295,7 +295,7 @@ def _first(value: Any) -> float | None:
     return float(value[0] if many else value)
 
 
-def _outside(stored: np.ndarray, dataset: Data) -> np.ndarray | None:
+def _outside(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray | None:
     """Return where the scanner measured nothing: round scans on square images."""
     padding = dataset.get("PixelPaddingValue")
     if not isinstance(padding, int):
@@ -306,7 +306,7 @@ def _outside(stored: np.ndarray, dataset: Data) -> np.ndarray | None:
     return outside if outside.any() and not outside.all() else None
 
 
-def _position(dataset: Data, frame: int) -> float | None:
+def _position(dataset: pydicom.Dataset, frame: int) -> float | None:
     """Return the place along the normal of the slice, which grows towards the head."""
     position = _attribute(dataset, frame, "ImagePositionPatient")
     axes = _attribute(dataset, frame, "ImageOrientationPatient")

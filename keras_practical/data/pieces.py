@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_practical.data.batches import batches_of, weighted_batches_of
+from keras_practical.data.batches import weighted_batches_of
 from keras_practical.data.image_set import PixelSource
 from keras_practical.data.index import ImageRecord
 from keras_practical.data.origin import origin_of
@@ -57,7 +57,7 @@ def pieces_of(
     if source is not None:
         reader = SourcePieces(source, size=size)
     elif isinstance(data, tuple | list):
-        batches_of(data, 1)  # Checks that it is a pair, perhaps with weights.
+        weighted_batches_of(data, 1)  # Checks that it is a pair, perhaps with weights.
         reader = ArrayPieces(*data, size=size)
     elif isinstance(data, keras.utils.PyDataset) or hasattr(data, "element_spec"):
         reader = StreamPieces(data, repeatable=repeatable, size=size)
@@ -216,7 +216,7 @@ class StreamPieces:
         origin = origin_of(data)
         self.class_names: tuple[str, ...] | None = origin.class_names
         self._records = origin.records or ()
-        first = next(iter(batches_of(data, PIECE)[0]), None)
+        first = next(iter(weighted_batches_of(data, PIECE)[0]), None)
         if first is None or np.ndim(first[0]) != 4:
             raise ValueError(
                 "`data` must yield batches of images (batch, height, width, channels) and "

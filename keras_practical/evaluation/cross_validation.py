@@ -22,6 +22,7 @@ from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
 from keras_practical.evaluation.prediction import predict_with_labels
 from keras_practical.utils.checks import check_count
 from keras_practical.utils.intervals import wilson_interval
+from keras_practical.utils.keras_internals.layers import random_states
 from keras_practical.utils.progress import track
 
 if TYPE_CHECKING:
@@ -308,12 +309,12 @@ class _NewModelEachTime:
         if not isinstance(model, keras.Model):
             return model
         now = {}
-        for variable in model.variables:
+        states = {id(state) for state in random_states(model)}
+        for variable in (v for v in model.variables if id(v) not in states):
             digest = hashlib.sha256(keras.ops.convert_to_numpy(variable).tobytes()).digest()
             reference, before = self._seen.get(id(variable), (None, b""))
             same = reference is not None and reference() is variable
-            is_state = variable.path.endswith("seed_generator_state")
-            if same and digest != before and not is_state:
+            if same and digest != before:
                 raise ValueError(
                     "`build` must make a new model each time, but this fold's model has trained on "
                     f"from an earlier fold's: the weight {variable.path!r} is the same and has "

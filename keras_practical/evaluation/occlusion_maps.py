@@ -105,9 +105,9 @@ def occlusion(
     whole = scores(seen.inputs)[0]
     chosen = chosen_class(whole, class_index)
     rows, columns = _starts(height, patch, stride), _starts(width, patch, stride)
-    indexes = [(row, column) for row in rows for column in columns]
-    size = min(batch_size, len(indexes))
-    batches = [indexes[i : i + size] for i in range(0, len(indexes), size)]
+    corners = [(row, column) for row in rows for column in columns]
+    size = min(batch_size, len(corners))
+    batches = [corners[i : i + size] for i in range(0, len(corners), size)]
     left: list[float] = []
     for batch in track(batches, "Covering", len(batches), show=verbose):
         covered = np.repeat(seen.inputs, len(batch), axis=0)
@@ -116,7 +116,7 @@ def occlusion(
         left += list(scores(pad(covered, size))[: len(batch), chosen])
     falls = whole[chosen] - np.array(left)
     total, count = np.zeros((2, height, width))
-    for fall, (row, column) in zip(falls, indexes, strict=True):
+    for fall, (row, column) in zip(falls, corners, strict=True):
         total[row : row + patch, column : column + patch] += fall
         count[row : row + patch, column : column + patch] += 1
     return heated(

@@ -76,13 +76,13 @@ def confusion(
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     colors = colormaps["Blues"]
     image = ax.imshow(shares, cmap=colors, vmin=0, vmax=1)
-    indexes = range(classes)
+    positions = range(classes)
     written = [shortened(name, _LONGEST_NAME) for name in names]
     upright = max(map(len, written)) <= 3
     ax.set_xticks(
-        indexes, written, rotation=0 if upright else 45, ha="center" if upright else "right"
+        positions, written, rotation=0 if upright else 45, ha="center" if upright else "right"
     )
-    ax.set_yticks(indexes, written)
+    ax.set_yticks(positions, written)
     for label in (*ax.get_xticklabels(), *ax.get_yticklabels()):
         label.set_parse_math(False)
     if not upright:
@@ -153,12 +153,12 @@ def accuracies(
     bounds = [wilson_interval(int(k), int(n)) for k, n in zip(right, counts, strict=True)]
     low, high = np.array(bounds).T
     ax = axes_or_new(ax, (5.5, 1.2 + 0.3 * len(names)))
-    indexes = np.arange(len(names))
+    positions = np.arange(len(names))
     ax.axvline(sum(right) / sum(counts), linestyle="--", color=GREY, linewidth=1)
-    ax.hlines(indexes, low, high, color=BLUE, linewidth=1)
-    ax.plot(np.divide(right, counts), indexes, "o", color=BLUE)
+    ax.hlines(positions, low, high, color=BLUE, linewidth=1)
+    ax.plot(np.divide(right, counts), positions, "o", color=BLUE)
     labels = [f"{name} ({n:,})" for name, n in zip(names, counts, strict=True)]
-    ax.set_yticks(indexes, labels)
+    ax.set_yticks(positions, labels)
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
     ax.invert_yaxis()

@@ -13,6 +13,7 @@ from keras_practical.models.freezing import freeze_to
 from keras_practical.models.heads import linear_head, mlp_head, pooled
 from keras_practical.models.losses import SmoothedSparseCategoricalCrossentropy
 from keras_practical.models.opening import open_backbone
+from keras_practical.models.pixels import assumption
 from keras_practical.utils.checks import (
     ImageSize,
     as_layers,
@@ -39,6 +40,7 @@ def classifier(
     label_smoothing: float = 0.0,
     preprocessing: str | None = None,
     seed: int | None = None,
+    verbose: bool = True,
 ) -> keras.Model:
     """Build an image classifier on a pretrained backbone, compiled, its backbone frozen.
 
@@ -68,6 +70,7 @@ def classifier(
             `"caffe"` or `"torch"`. Default: what the weights need, also of a `keras.Model` that is
             one of `keras.applications`, known by its layers; any other gets pixels as they come.
         seed: Decides the head's first weights and its dropout. Default: Keras's global seed.
+        verbose: Whether to say what was assumed of the pixels that a `keras.Model` wants.
 
     Returns:
         A compiled `keras.Model` from `(batch, height, width, channels)` to float32 probabilities
@@ -98,6 +101,10 @@ def classifier(
         backbone, image_size=image_size, weights=weights, preprocessing=preprocessing
     )
 
+    if verbose and preprocessing is None and isinstance(backbone, keras.Model):
+        said = assumption(backbone, opened.preprocessing)
+        if said is not None:
+            print(f"classifier: {said}")
     inputs = keras.Input(opened.shape, name="images")
     features = inputs
     for layer in as_layers(augmentation):

@@ -16,7 +16,7 @@ from keras_practical.utils.keras_internals.layers import innermost_layers, learn
 if TYPE_CHECKING:
     from keras_practical.models.backbones import Backbone
 
-__all__ = ["expected_preprocessing", "warn_of_pixels"]
+__all__ = ["assumption", "expected_preprocessing", "warn_of_pixels"]
 
 _SCALING = (keras.layers.Normalization, keras.layers.Rescaling)
 # Operations of `keras.ops` that may scale pixels.
@@ -58,6 +58,32 @@ def expected_preprocessing(model: keras.Model) -> tuple[str, str] | None:
     if row is None:
         return None
     return row.name, "none" if _scales(model) else _at_the_door(row, own=False)
+
+
+def assumption(model: keras.Model, preprocessing: str) -> str | None:
+    """Say in a sentence why a network gets a preprocessing that nobody asked for.
+
+    Args:
+        model: A network, or a model with one inside.
+        preprocessing: What it gets.
+
+    Returns:
+        The sentence; `None` where nothing was assumed.
+
+    Example:
+
+    >>> network = keras.applications.MobileNetV2(weights=None, input_shape=(96, 96, 3))
+    >>> assumption(network, "minus_one_to_one")[:63]
+    "'mobilenetv2_1.00_96' is a MobileNetV2 by its layers, whose wei"
+    """
+    row = architecture_of(model)
+    if row is None or preprocessing == "none":
+        return None
+    return (
+        f"{model.name!r} is a {row.name} by its layers, whose weights expect pixels "
+        f'{_SAID[preprocessing]}: images in [0, 255] are scaled so. Pass preprocessing="none" '
+        "where they are scaled already."
+    )
 
 
 def warn_of_pixels(model: keras.Model, images: np.ndarray, *, what: str) -> None:

@@ -297,7 +297,7 @@ class OneCycle(keras.callbacks.Callback):
         steer(optimizer, **{name: curve(values) for name, values in moved.items()})
 
     def _watched(self, train_function: Callable[..., Any], batches: int) -> Callable[..., Any]:
-        """Pass over what `self._batches_done` says was trained before a run was killed."""
+        """Watch each step: pass over batches that were trained before a run was killed."""
 
         def step(*arguments: Any) -> Tensor:
             # On JAX the model's state goes in and out, and the model is empty meanwhile.
@@ -388,5 +388,5 @@ def _momentum_cycle(momentum: tuple[float, float], warmup_fraction: float) -> li
     )
 
 
-def _is_fraction(value: Tensor) -> bool:
+def _is_fraction(value: Any) -> bool:
     return isinstance(value, Real) and 0 < float(value) < 1

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_practical.data.origin import origin_of
 from keras_practical.utils.keras_internals.checkpoint import HookedBackup
+from keras_practical.utils.keras_internals.layers import random_states
 from keras_practical.utils.keras_internals.optimizer import steps_taken
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class BackupAndRestore(HookedBackup):
         super().on_train_begin(logs)
         if self._random_states.exists():
             saved = json.loads(self._random_states.read_text()).get(self._step(), [])
-            for variable, state in zip(self._random_variables(), saved, strict=False):
+            for variable, state in zip(random_states(self.model), saved, strict=False):
                 variable.assign(np.array(state, keras.backend.standardize_dtype(variable.dtype)))
 
     def before_save(self) -> None:
@@ -59,7 +60,7 @@ class BackupAndRestore(HookedBackup):
         before = {}
         if self._random_states.exists():
             before = json.loads(self._random_states.read_text())
-        states = [variable.numpy().tolist() for variable in self._random_variables()]
+        states = [variable.numpy().tolist() for variable in random_states(self.model)]
         kept = dict(list(before.items())[-1:]) | {self._step(): states}
         self._random_states.parent.mkdir(parents=True, exist_ok=True)
         partial = self._random_states.with_suffix(".partial")
@@ -68,9 +69,6 @@ class BackupAndRestore(HookedBackup):
 
     def _step(self) -> str:
         return str(steps_taken(self.model.optimizer))
-
-    def _random_variables(self) -> list[keras.Variable]:
-        return [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
 
 
 class SetEpoch(keras.callbacks.Callback):

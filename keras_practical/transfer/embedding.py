@@ -16,7 +16,7 @@ import numpy as np
 from keras_practical.data.features import Embeddings
 from keras_practical.data.labels import are_class_numbers, class_numbers
 from keras_practical.data.pieces import PIECE, pieces_of
-from keras_practical.models.pixels import warn_of_pixels
+from keras_practical.models.pixels import assumption, expected_preprocessing, warn_of_pixels
 from keras_practical.transfer.feature_file import FeatureFile
 from keras_practical.transfer.feature_network import FeatureNetwork, feature_model
 from keras_practical.utils.checks import as_layers, check_count
@@ -101,7 +101,8 @@ def embed(
     layers = as_layers(augmentation)
     reader = pieces_of(data, repeatable=cache_dir is not None)
     look = reader.first_images()
-    body = feature_model(model, reader.shape, images=look, backbone=backbone)
+    preprocessing = _missing_preprocessing(model, look)
+    body = feature_model(model, reader.shape, preprocessing=preprocessing, backbone=backbone)
     warn_of_pixels(body, look, what="embed")
     half = _has_gpu() if mixed_precision is None else mixed_precision
     network = FeatureNetwork(body, batch_size, half)
@@ -159,9 +160,21 @@ def embed(
         embeddings = embeddings.take(
             [index for index in range(len(embeddings)) if index not in unreadable]
         )
+    said = None if isinstance(model, str) else assumption(model, preprocessing)
+    if verbose and said is not None:
+        print(f"embed: {said}")
     if verbose:
         print(_announcement(embeddings, body.name, time.perf_counter() - started))
     return embeddings
+
+
+def _missing_preprocessing(model: str | keras.Model, images: np.ndarray) -> str:
+    """Return what a network of `keras.applications` given as an object needs for raw pixels."""
+    raw = images.shape[-1] == 3 and np.nanmax(images) > 1.5
+    if isinstance(model, str) or not raw:
+        return "none"
+    _, preprocessing = expected_preprocessing(model) or ("", "none")
+    return preprocessing
 
 
 def _key(settings: Any) -> str:

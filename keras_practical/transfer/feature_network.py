@@ -16,7 +16,6 @@ from keras_practical.models.backbones import preprocessing_layers
 from keras_practical.models.deriving import derived_model
 from keras_practical.models.heads import pooled
 from keras_practical.models.opening import open_backbone
-from keras_practical.models.pixels import expected_preprocessing
 from keras_practical.models.resizing import from_config
 from keras_practical.utils.keras_internals.graph import (
     Step,
@@ -112,7 +111,7 @@ def feature_model(
     model: str | keras.Model,
     shape: tuple[int, ...],
     *,
-    images: np.ndarray | None = None,
+    preprocessing: str = "none",
     backbone: BackbonePart | None = None,
 ) -> keras.Model:
     """Return the model from images to vectors that `embed` uses.
@@ -120,8 +119,7 @@ def feature_model(
     Args:
         model: As in `embed`.
         shape: Height, width and channels of the images.
-        images: Some of them: a network of `keras.applications` that would get pixels in [0, 255]
-            although its weights expect others gets its preprocessing before it.
+        preprocessing: What is done to the pixels before a `keras.Model`, one of `PREPROCESSING`.
         backbone: As in `embed`.
 
     Returns:
@@ -155,10 +153,9 @@ def feature_model(
             "own. Give the network inside it that computes the features."
         )
     inputs, features = body.inputs, outputs_structure(body)
-    _, needed = expected_preprocessing(body) or ("", "none")
-    if needed != "none" and images is not None and np.nanmax(images) > 1.5 and shape[-1] == 3:
+    if preprocessing != "none":
         inputs = pixels = keras.Input(shape)
-        for layer in preprocessing_layers(needed):
+        for layer in preprocessing_layers(preprocessing):
             pixels = layer(pixels)
         features = body(pixels)
     return derived_model(body, inputs, pooled(features, argument="model"), name=model.name)

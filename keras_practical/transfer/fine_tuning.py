@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_practical.data.batches import ShuffledBatches, batches_of, fit_arguments
+from keras_practical.data.batches import ShuffledBatches, fit_arguments, weighted_batches_of
 from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 from keras_practical.models.anatomy import Anatomy, anatomy_of
@@ -149,66 +149,37 @@ def fine_tune(
                 f"can't. Take {type(callback).__name__} out of `callbacks`, or call model.fit."
             )
     anatomy = anatomy_of(model, backbone=backbone)
-    # Once for both phases: after the first, the head's weights no longer tell that it is new.
-    backbone = list(anatomy.backbone) or None
     tuning = _FineTuning(
         model,
         callbacks,
         verbose,
         epochs=frozen_epochs + epochs,
         class_weight=class_weight,
-        backbone=backbone,
+        anatomy=anatomy,
     )
-    by_hand = _frozen_by_hand(anatomy)
-    peak = tuning.noted("peak")
-    if peak is None and not isinstance(max_learning_rate, str):
-        peak = max_learning_rate
+    if tuning.peak is None and not isinstance(max_learning_rate, str):
+        tuning.peak = max_learning_rate
     with _as_before_if_it_fails(model):
         if verbose:
             print(f"fine_tune: {anatomy}")
-        data = tuning.with_own_order(train)
-        if not frozen_epochs:
-            _look_at_pixels(model, train)
         if tuning.first_epoch < frozen_epochs:
-            freeze_to(model, -1, backbone=backbone)
-            _freeze(by_hand)
-            tuning.prepare([1.0])
-            embedded = head_training(
-                model,
+            tuning.train_head(
                 train,
-                validation_data=validation_data,
+                validation_data,
+                epochs=range(frozen_epochs),
+                peak=frozen_learning_rate,
                 views=views,
                 cache_dir=cache_dir,
-                verbose=bool(verbose),
-                backbone=backbone,
-                seed=tuning.seed,
             )
-            phase: tuple[Any, ...] = (model, data, validation_data)
-            if isinstance(embedded, HeadTraining):
-                phase = (embedded.head, embedded.train, embedded.validation_data)
-            else:
-                _look_at_pixels(model, train)
-            if verbose:
-                print(_frozen_announcement(embedded))
-            frozen_peak = frozen_learning_rate or tuning.noted("frozen_peak")
-            if frozen_peak is None:
-                frozen_peak = tuning.search(*phase[:2], default=1e-2) if peak is None else 10 * peak
-                peak = peak or frozen_peak / 10
-            tuning.note(peak=peak, frozen_peak=frozen_peak)
-            tuning.run(*phase, epochs=range(frozen_epochs), peak=frozen_peak, multipliers=[1.0])
-            if isinstance(embedded, HeadTraining):
-                embedded.finish(model)
+        elif not frozen_epochs:
+            _look_at_pixels(model, train)
         if epochs and tuning.goes_on():
-            unfreeze(model, train_batch_norm=train_batch_norm, backbone=backbone)
-            _freeze(by_hand)
-            multipliers = _multipliers(model, backbone_multiplier, backbone)
-            tuning.prepare(multipliers)
-            if peak is None:
-                peak = tuning.search(model, data, default=1e-3)
-            tuning.note(peak=peak)
-            all_epochs = range(frozen_epochs, frozen_epochs + epochs)
-            tuning.run(
-                model, data, validation_data, epochs=all_epochs, peak=peak, multipliers=multipliers
+            tuning.train_everything(
+                train,
+                validation_data,
+                epochs=range(frozen_epochs, frozen_epochs + epochs),
+                backbone_multiplier=backbone_multiplier,
+                train_batch_norm=train_batch_norm,
             )
         tuning.finish()
     return tuning.history
@@ -225,12 +196,14 @@ class _FineTuning:
         *,
         epochs: int,
         class_weight: Mapping[int, float] | None,
-        backbone: BackbonePart | None,
+        anatomy: Anatomy,
     ) -> None:
         self._model = model
         self._verbose = verbose
         self._class_weight = None if class_weight is None else dict(class_weight)
-        self._backbone = backbone
+        # Told once: after the first phase, the head's weights no longer tell that it is new.
+        self._backbone = list(anatomy.backbone) or None
+        self._by_hand = _frozen_by_hand(anatomy)
         self._optimizer = model.optimizer
         self._backup = TrainingBackup(callbacks)
         self._training = OneTraining(
@@ -250,20 +223,76 @@ class _FineTuning:
                 print(
                     f"fine_tune: goes on after epoch {self.first_epoch} of a run that ended early"
                 )
-        self.seed = self._settings.setdefault("seed", random.getrandbits(31))
+        self.peak: float | None = self._settings.get("peak")
+        self._seed = self._settings.setdefault("seed", random.getrandbits(31))
 
     @property
     def first_epoch(self) -> int:
         """The epoch to begin with, counted through: above 0 in a run that goes on."""
         return int(self._settings.get("next_epoch", 0))
 
-    def noted(self, name: str) -> float | None:
-        """Return a number that the run that goes on had found."""
-        return self._settings.get(name)
+    def train_head(
+        self,
+        train: Data,
+        held_out: Data,
+        *,
+        epochs: range,
+        peak: float | None,
+        views: int | None,
+        cache_dir: str | Path | None,
+    ) -> None:
+        """Run the first phase, on features that are computed once where that is the same."""
+        freeze_to(self._model, -1, backbone=self._backbone)
+        _freeze(self._by_hand)
+        self.prepare([1.0])
+        embedded = head_training(
+            self._model,
+            train,
+            validation_data=held_out,
+            views=views,
+            cache_dir=cache_dir,
+            verbose=bool(self._verbose),
+            backbone=self._backbone,
+            seed=self._seed,
+        )
+        phase: tuple[Any, ...] = (self._model, self.with_own_order(train), held_out)
+        if isinstance(embedded, HeadTraining):
+            phase = (embedded.head, embedded.train, embedded.validation_data)
+        else:
+            _look_at_pixels(self._model, train)
+        if self._verbose:
+            print(_frozen_announcement(embedded))
+        peak = peak or self._settings.get("frozen_peak")
+        if peak is None:
+            if self.peak is None:
+                self.peak = self.search(*phase[:2], default=1e-2) / 10
+            peak = 10 * self.peak
+        self._settings |= {"peak": self.peak, "frozen_peak": peak}
+        self.run(*phase, epochs=epochs, peak=peak, multipliers=[1.0])
+        if isinstance(embedded, HeadTraining):
+            embedded.finish(self._model)
 
-    def note(self, **found: float | None) -> None:
-        """Keep numbers for a run that goes on."""
-        self._settings.update(found)
+    def train_everything(
+        self,
+        train: Data,
+        held_out: Data,
+        *,
+        epochs: range,
+        backbone_multiplier: float,
+        train_batch_norm: bool,
+    ) -> None:
+        """Run the second phase, the backbone at lower rates."""
+        unfreeze(self._model, train_batch_norm=train_batch_norm, backbone=self._backbone)
+        _freeze(self._by_hand)
+        multipliers = _multipliers(self._model, backbone_multiplier, self._backbone)
+        self.prepare(multipliers)
+        data = self.with_own_order(train)
+        if self.peak is None:
+            self.peak = self.search(self._model, data, default=1e-3)
+        self._settings["peak"] = self.peak
+        self.run(
+            self._model, data, held_out, epochs=epochs, peak=self.peak, multipliers=multipliers
+        )
 
     def goes_on(self) -> bool:
         """Say whether a second phase follows, whatever ended the first."""
@@ -284,7 +313,7 @@ class _FineTuning:
             inputs,
             labels,
             32,
-            EpochOrder(len(inputs), self.seed),
+            EpochOrder(len(inputs), self._seed),
             sample_weight=weights[0] if weights else None,
         )
 
@@ -406,7 +435,7 @@ def _look_at_pixels(model: keras.Model, train: Data) -> None:
     if source is not None:
         images = source.store.read(source.rows[:8])[0]
     else:
-        images = next(iter(batches_of(train, 8)[0]))[0]
+        images = next(iter(weighted_batches_of(train, 8)[0]))[0]
     warn_of_pixels(model, images, what="fine_tune")
 
 

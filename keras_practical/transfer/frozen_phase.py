@@ -207,17 +207,20 @@ def _problem_of_model(model: keras.Model) -> str | None:
 
 
 def _problem_of_data(train: Data, validation_data: Data) -> str | None:
+    """Return what keeps data from being embedded, if anything does."""
     for data in (train, validation_data):
         if isinstance(data, tuple | list):
             axes = [len(getattr(part, "shape", ())) for part in data]
             if 0 in axes or len(data) not in (2, 3) or axes[0] != 4:
                 return "the data aren't one array of images and one of labels"
-        elif data is not None and (data is train and origin_of(data).source is None):
-            return "what the data set does to its images isn't known; load_images or arrays tell"
-        elif data is not None and origin_of(data).source is None:
-            spec = getattr(data, "element_spec", ())
-            if isinstance(data, keras.utils.PyDataset) or len(spec) != 2:
-                return "the validation data aren't batches of images and labels"
+    if not isinstance(train, tuple | list) and origin_of(train).source is None:
+        return "what the data set does to its images isn't known; load_images or arrays tell"
+    known = isinstance(validation_data, tuple | list) or origin_of(validation_data).source
+    if validation_data is not None and not known:
+        # Read once here, in its own order, which doesn't count for validation.
+        spec = getattr(validation_data, "element_spec", ())
+        if len(spec) != 2 or not all(hasattr(part, "shape") for part in spec):
+            return "the validation data aren't batches of images and labels"
     return None
 
 

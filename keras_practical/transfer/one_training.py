@@ -28,7 +28,7 @@ _HOOKS = (
 )
 # Hooks under their other name, which subclasses may have chosen.
 _OLD_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
-# Which sort of Keras's callbacks remember something from epoch to epoch, and what.
+# What Keras's callbacks remember from epoch to epoch.
 _REMEMBERED = ("best", "best_epoch", "best_weights", "cooldown_counter", "wait", "stopped_epoch")
 
 
@@ -66,6 +66,7 @@ class OneTraining(keras.callbacks.Callback):
         self._epochs = epochs
         self._after_epoch = after_epoch
         self._begun = False
+        self._noted: dict[str, np.ndarray] | None = None
         for hook in _HOOKS:
             # Keras calls batch hooks, which cost time, only of callbacks that have them.
             if any(_defines(callback, hook) for callback in self.callbacks) or "epoch" in hook:
@@ -88,10 +89,11 @@ class OneTraining(keras.callbacks.Callback):
         self.stopped_by = None
         for callback in self.callbacks:
             if not self._begun:
-                callback.on_train_begin(logs)
+                self._begin(callback, logs)
             elif isinstance(callback, keras.callbacks.EarlyStopping):
                 callback.wait, callback.stopped_epoch = 0, 0
         self._begun = True
+        self._recall()
 
     def finish(self) -> None:
         """End the training for the callbacks."""
@@ -111,14 +113,22 @@ class OneTraining(keras.callbacks.Callback):
         return noted
 
     def remember(self, noted: dict[str, np.ndarray]) -> None:
-        """Begin in the middle: with what another run's callbacks had noted."""
-        for callback in self.callbacks:
-            if isinstance(callback, keras.callbacks.CSVLogger):
-                callback.append = True
-            callback.on_train_begin(None)
-        self._begun = True
+        """Have the callbacks begin with what another run's had noted, when training begins."""
+        self._noted = noted
+
+    def _begin(self, callback: keras.callbacks.Callback, logs: dict[str, Any] | None) -> None:
+        goes_on = self._noted is not None and isinstance(callback, keras.callbacks.CSVLogger)
+        if not goes_on:
+            callback.on_train_begin(logs)
+            return
+        own, callback.append = callback.append, True
+        callback.on_train_begin(logs)
+        callback.append = own
+
+    def _recall(self) -> None:
         lists: dict[tuple[int, str], dict[int, np.ndarray]] = {}
-        for key, value in noted.items():
+        noted, self._noted = self._noted, None
+        for key, value in (noted or {}).items():
             number, name, *rest = key.split("/")
             if rest:
                 lists.setdefault((int(number), name), {})[int(rest[0])] = value
@@ -214,8 +224,9 @@ class TrainingBackup:
                     f"The backup in {self._folder} belongs to another {name}: its variables have "
                     "other shapes. Give another folder, or delete this one to start afresh."
                 )
+        for name, variables in parts:
             for number, variable in enumerate(variables):
-                variable.assign(saved[str(number)])
+                variable.assign(groups[name][str(number)])
         training.remember(groups["callbacks"])
 
     def write(

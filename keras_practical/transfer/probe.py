@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from keras_practical.data.batches import batches_of
+from keras_practical.data.batches import weighted_batches_of
 from keras_practical.data.features import Embeddings
 from keras_practical.data.labels import class_numbers
 from keras_practical.data.origin import origin_of
@@ -188,7 +188,8 @@ def linear_probe(
     shape = pieces_of(data, repeatable=False).shape
     names: Sequence[str] | None = origin_of(data).class_names
     if names is None:
-        labels = class_numbers(np.concatenate([part for _, part in batches_of(data, 256)[0]]))
+        parts = [labels for _, labels, _ in weighted_batches_of(data, 256)[0]]
+        labels = class_numbers(np.concatenate(parts))
         names = [str(label) for label in range(int(labels.max()) + 1)]
     model = classifier(
         backbone,
@@ -197,6 +198,7 @@ def linear_probe(
         preprocessing=preprocessing,
         dropout=0.0,
         seed=seed,
+        verbose=verbose,
     )
     embeddings = embed(
         model,

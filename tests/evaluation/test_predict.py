@@ -200,3 +200,8 @@ def test_resized_refuses_models_without_a_fixed_size():
     free = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(1, 1)])
     with pytest.raises(ValueError, match="must take images of one fixed size"):
         kp.resized(free, 16)
+
+
+def test_sample_weights_that_would_not_count_are_refused(model):
+    with pytest.raises(ValueError, match="sample weights wouldn't count"):
+        kp.evaluate(model, (IMAGES, LABELS, np.ones(len(LABELS))), verbose=False)

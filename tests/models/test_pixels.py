@@ -102,3 +102,13 @@ def test_embed_of_an_object_gives_the_features_that_its_weights_were_made_for():
     np.testing.assert_allclose(found, maps.mean((1, 2)), rtol=1e-3, atol=1e-4)
     scaled = kp.embed(network, (images / 127.5 - 1.0, labels), verbose=False).features
     np.testing.assert_allclose(scaled, found, rtol=1e-3, atol=1e-4)
+
+
+def test_what_was_assumed_is_said(capsys):
+    images = np.random.default_rng(0).integers(0, 255, (2, 96, 96, 3)).astype("float32")
+    kp.transfer.classifier(mobilenet(), 2, seed=0)
+    kp.embed(mobilenet(), (images, np.array([0, 1])))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "MobileNetV2 by its" in line]
+    assert [line.split(":")[0] for line in lines] == ["classifier", "embed"]
+    kp.transfer.classifier(mobilenet(), 2, preprocessing="none", seed=0)
+    assert "MobileNetV2" not in capsys.readouterr().out

@@ -183,3 +183,45 @@ def test_a_run_that_was_killed_ends_with_the_very_same_weights(kind, killed_at, 
     rows = (tmp_path / "killed" / "log.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == [str(epoch) for epoch in range(6)]
     assert not list((tmp_path / "killed" / "backup").iterdir())
+
+
+@pytest.mark.any_backend
+def test_a_backup_of_another_model_is_refused_and_changes_nothing(tmp_path):
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise RuntimeError("killed")
+
+    backup = keras.callbacks.BackupAndRestore(tmp_path)
+    options = {"frozen_epochs": 2, "epochs": 0, "verbose": 0}
+    with pytest.raises(RuntimeError, match="killed"):
+        kp.transfer.fine_tune(model(), tiny_data(), callbacks=[backup, Killed()], **options)
+    other = kp.transfer.classifier(tiny_backbone(), 3, head="mlp", seed=3)
+    before = other.get_weights()
+    with pytest.raises(ValueError, match="belongs to another model"):
+        kp.transfer.fine_tune(other, tiny_data(), callbacks=[backup], **options)
+    for old, new in zip(before, other.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    history = kp.transfer.fine_tune(model(), tiny_data(), callbacks=[backup], **options)
+    assert history.epoch == [0, 1]
+
+
+@pytest.mark.any_backend
+def test_callbacks_know_their_model_when_a_run_goes_on(tmp_path):
+    class Asking(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.name = self.model.name
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1 and not (tmp_path / "again").exists():
+                (tmp_path / "again").touch()
+                raise RuntimeError("killed")
+
+    callbacks = [keras.callbacks.BackupAndRestore(tmp_path / "backup"), Asking()]
+    options = {"frozen_epochs": 2, "epochs": 0, "verbose": 0, "callbacks": callbacks}
+    with pytest.raises(RuntimeError, match="killed"):
+        kp.transfer.fine_tune(model(), tiny_data(), **options)
+    del callbacks[1].name
+    trained = model()
+    kp.transfer.fine_tune(trained, tiny_data(), **options)
+    assert callbacks[1].name == trained.name

@@ -96,6 +96,11 @@ def state_variables(model: keras.Model) -> list[keras.Variable]:
     return list({id(variable): variable for variable in model.variables}.values())
 
 
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of the generators that a model's random layers draw from."""
+    return [v for v in model.variables if v.path.endswith("seed_generator_state")]
+
+
 def build_metrics(model: keras.Model, labels: Any, outputs: Any) -> None:
     """Build a compiled model's metrics, so that callbacks find them before its first `fit`."""
     metrics = model._compile_metrics
