@@ -133,9 +133,10 @@ def test_every_way_gives_the_same_picture(images):
     tensor = ops.convert_to_tensor(images)
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the other way is TensorFlow's")
-    one = color._apply_with_opencv(tensor, matrices, gamma, 0.0, 255.0).numpy()
-    other = color._apply_with_ops(tensor, ops.convert_to_tensor(matrices), gamma, 0.0, 255.0)
-    np.testing.assert_allclose(one, other.numpy(), atol=0.02)
+    matrices = ops.convert_to_tensor(matrices)
+    with_opencv = color._apply_with_opencv(tensor, matrices, gamma, value_range=(0.0, 255.0))
+    with_ops = color._apply_with_ops(tensor, matrices, gamma, value_range=(0.0, 255.0))
+    np.testing.assert_allclose(with_opencv.numpy(), with_ops.numpy(), atol=0.02)
 
 
 def test_same_seed_gives_same_pictures(images):
