@@ -69,8 +69,14 @@ def evaluate(
 
     with _clear_errors():
         classifier = keras.models.load_model(model, compile=False)
-        size = classifier.input_shape[1:3]
-        data = kp.load_images(photos, image_size=size, validation_fraction=0, download=download)
+        *size, channels = classifier.input_shape[1:]
+        data = kp.load_images(
+            photos,
+            image_size=tuple(size),
+            color_mode="grayscale" if channels == 1 else "rgb",
+            validation_fraction=0,
+            download=download,
+        )
         for split in ("train", "validation", "test"):
             dataset = getattr(data, split)
             if dataset is not None:

@@ -14,6 +14,9 @@ from keras_practical.data.origin import origin_of
 if TYPE_CHECKING:
     from keras_practical.utils.types import Data
 
+# What `tf.data` says of the number of batches.
+_ENDLESS, _UNKNOWN = -1, -2
+
 
 def batches_of(data: Data, batch_size: int) -> tuple[Iterator[tuple[Any, Any]], int | None]:
     """Return an iterator over `(inputs, labels)` batches of arrays, and how many there are.
@@ -46,9 +49,26 @@ def weighted_batches_of(
     if isinstance(data, keras.utils.PyDataset):
         batches = (data[number] for number in range(len(data)))
         return (_tripled(batch) for batch in batches), len(data)
+    if hasattr(data, "validation") and hasattr(data, "class_names"):
+        raise ValueError(
+            "This is all that a loader returned: pass one of its data sets, such as "
+            f"`data.validation`. Received: {type(data).__name__}"
+        )
     cardinality = getattr(data, "cardinality", None)
-    count = int(cardinality()) if cardinality else -1
-    return (_tripled(tuple(map(_array, batch))) for batch in data), count if count >= 0 else None
+    count = int(cardinality()) if cardinality else _UNKNOWN
+    if count == _ENDLESS:
+        raise ValueError(
+            "`data` repeats without end. Leave `.repeat()` out, or say how many batches count: "
+            "`data.take(batches)`."
+        )
+    return (_tripled(_batch(part)) for part in data), None if count == _UNKNOWN else count
+
+
+def _batch(part: Any) -> tuple[Any, ...]:
+    batch = tuple(map(_array, part))
+    if len(batch) > 1 and isinstance(batch[1], np.ndarray) and not batch[1].ndim:
+        raise ValueError("`data` gives single examples. Batch them: `data.batch(32)`.")
+    return batch
 
 
 def _tripled(batch: Any) -> tuple[Any, Any, Any]:

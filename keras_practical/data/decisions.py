@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_practical.data.index import ImageIndex
+from keras_practical.data.index import ImageIndex, printable
 from keras_practical.data.tables import read_table
 
 __all__ = ["DECISIONS", "ReviewItem", "apply_decisions", "spreadsheet_cell", "write_decisions"]
@@ -60,16 +60,18 @@ def apply_decisions(index: ImageIndex, decisions: str | Path) -> ImageIndex:
                 f"{file} has no column {column!r}; its columns are "
                 f"{', '.join(table.columns) or 'none'}."
             )
-    known = {record.name for record in index}
+    # A name that isn't UTF-8 stands in the file as `printable` writes it.
+    known = {printable(record.name): record.name for record in index}
+    names = set(known.values())
     decided: dict[str, tuple[int, str, str]] = {}
     for line, cells in table.rows:
         name, decision, label = (_as_written(cells[column]) for column in _COLUMNS)
-        name = name if name in known else name.strip()
+        name = known.get(name) or known.get(name.strip(), name.strip())
         label = label if label in index.class_names else label.strip()
         decision = decision.strip().lower()
         if not decision:
             continue
-        _check_line(f"{file}, line {line}", name in known, name, decision, label, index.class_names)
+        _check_line(f"{file}, line {line}", name in names, name, decision, label, index.class_names)
         first = decided.setdefault(name, (line, decision, label))
         if first[1:] != (decision, label):
             raise ValueError(
@@ -106,7 +108,8 @@ def write_decisions(
         writer = csv.writer(stream)
         writer.writerow([*_COLUMNS, *more])
         for row in rows:
-            writer.writerow([spreadsheet_cell(row.get(name, "")) for name in (*_COLUMNS, *more)])
+            cells = (printable(row.get(name, "")) for name in (*_COLUMNS, *more))
+            writer.writerow([spreadsheet_cell(cell) for cell in cells])
     return path
 
 

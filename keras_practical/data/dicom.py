@@ -16,7 +16,15 @@ import numpy as np
 if TYPE_CHECKING:
     import pydicom
 
-__all__ = ["CT_WINDOWS", "Slice", "check_window", "dicom_slices", "is_dicom", "windowed"]
+__all__ = [
+    "CT_WINDOWS",
+    "Slice",
+    "check_window",
+    "dicom_slices",
+    "in_order",
+    "is_dicom",
+    "windowed",
+]
 
 Window = str | tuple[float, float]
 
@@ -30,6 +38,8 @@ CT_WINDOWS: dict[str, tuple[float, float]] = {
     "mediastinum": (50, 350),
 }
 INSTALL = 'pip install "keras-practical[medical]"'
+# What tells several stacks of slices of one place apart, and isn't a slice's own.
+_STACKS = ("AcquisitionNumber", "EchoNumbers", "TemporalPositionIdentifier", "TriggerTime")
 _COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
@@ -47,6 +57,12 @@ class Slice:
         outside: Where nothing was measured, bool of shape `(height, width)`; `None` for nowhere.
         position: Place along the body in millimetres, growing towards the head; `None` if unknown.
         series: What the slice belongs to; empty if unknown.
+        location: The file's own SliceLocation, which has no direction; `None` if unknown.
+        number: The file's InstanceNumber; `None` if unknown.
+        axes: The directions of rows and columns, to tell slices that lie otherwise; `None` if
+            unknown.
+        stack: Which acquisition, echo or moment it belongs to, as far as the file says so.
+        is_localizer: Whether it is an overview that the others were planned on.
 
     Example:
 
@@ -61,6 +77,11 @@ class Slice:
     outside: np.ndarray | None = None
     position: float | None = None
     series: str = ""
+    location: float | None = None
+    number: int | None = None
+    axes: tuple[float, ...] | None = None
+    stack: tuple[str, ...] = ()
+    is_localizer: bool = False
 
     def __str__(self) -> str:
         height, width = self.values.shape
@@ -94,13 +115,13 @@ def check_window(window: Any) -> None:
 
 
 def is_dicom(data: bytes) -> bool:
-    """Say whether a file's first bytes are those of DICOM.
+    """Say whether a file's first bytes are those of DICOM, with its preamble or, as old, without.
 
     Args:
         data: At least 132 bytes.
 
     Returns:
-        Whether the mark is there.
+        Whether the mark is there, or the first element is one of group 2 or 8 that is well-formed.
 
     Example:
 
@@ -110,7 +131,18 @@ def is_dicom(data: bytes) -> bool:
     Reference:
         DICOM PS3.10, section 7.1.
     """
-    return data[128:132] == b"DICM"
+    return data[128:132] == b"DICM" or _starts_with_element(data)
+
+
+def _starts_with_element(data: bytes) -> bool:
+    group, element = data[:2], int.from_bytes(data[2:4], "little")
+    if group not in (b"\x02\x00", b"\x08\x00") or element > 0x20:
+        return False
+    # Written explicitly: the kind of value. Implicitly: a length, which is short here.
+    return (
+        data[4:6] in (b"UL", b"UI", b"CS", b"OB", b"SH")
+        or 0 < int.from_bytes(data[4:8], "little") <= 64
+    )
 
 
 def dicom_slices(data: bytes, *, first: bool = False) -> list[Slice]:
@@ -146,9 +178,16 @@ def dicom_slices(data: bytes, *, first: bool = False) -> list[Slice]:
         import pydicom
     except ImportError as error:
         raise ImportError(f"DICOM files need {INSTALL}") from error
-    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset = pydicom.dcmread(io.BytesIO(data), force=data[128:132] != b"DICM")
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise ValueError(f"it is DICOM without an image ({dataset.get('Modality', 'no modality')})")
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        # Without a preamble there is none; such files are written in DICOM's default.
+        dataset.file_meta.TransferSyntaxUID = (
+            pydicom.uid.ImplicitVRLittleEndian
+            if dataset.original_encoding[0]
+            else pydicom.uid.ExplicitVRLittleEndian
+        )
     _check_size(dataset)
     frames = 1 if first else int(dataset.get("NumberOfFrames") or 1)
     return [_frame(dataset, frame) for frame in range(frames)]
@@ -237,6 +276,11 @@ def _frame(dataset: pydicom.Dataset, frame: int) -> Slice:
         _outside(stored, dataset),
         _position(dataset, frame),
         str(dataset.get("SeriesInstanceUID", "")),
+        _first(_attribute(dataset, frame, "SliceLocation")),
+        int(dataset.InstanceNumber) if str(dataset.get("InstanceNumber") or "").isdigit() else None,
+        _axes(dataset, frame),
+        tuple(f"{name} {dataset[name].value}" for name in _STACKS if dataset.get(name) is not None),
+        "LOCALIZER" in [str(value).upper() for value in _values(dataset.get("ImageType"))],
     )
 
 
@@ -307,13 +351,107 @@ def _outside(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray | None:
 
 
 def _position(dataset: pydicom.Dataset, frame: int) -> float | None:
-    """Return the place along the normal of the slice, which grows towards the head."""
+    """Return the place along the normal of the slice, turned so that it grows towards the head."""
     position = _attribute(dataset, frame, "ImagePositionPatient")
-    axes = _attribute(dataset, frame, "ImageOrientationPatient")
-    if position is None or axes is None or len(position) != 3 or len(axes) != 6:
+    if position is None or len(position) != 3:
         return None
-    axes = [float(value) for value in axes]
-    return float(np.dot(np.cross(axes[:3], axes[3:]), [float(value) for value in position]))
+    axes = _axes(dataset, frame)
+    # Without directions, slices lie across the body, as nearly all do.
+    normal = np.array([0.0, 0.0, 1.0]) if axes is None else np.cross(axes[:3], axes[3:])
+    # Rows may run from back to front: the normal then points to the feet. The largest part counts,
+    # so slices along the body grow towards their left or front.
+    main = normal[np.argmax(np.abs(normal))]
+    sign = 1.0 if main >= 0 else -1.0
+    if abs(main) < 0.5:
+        return None
+    # In DICOM the axes grow to the patient's left, back and head.
+    back = int(np.argmax(np.abs(normal))) == 1
+    place = float(np.dot(normal, [float(value) for value in position])) * sign
+    return -place if back else place
+
+
+def _axes(dataset: pydicom.Dataset, frame: int) -> tuple[float, ...] | None:
+    axes = _attribute(dataset, frame, "ImageOrientationPatient")
+    if axes is None or len(axes) != 6:
+        return None
+    return tuple(float(value) for value in axes)
+
+
+def _values(value: Any) -> list[Any]:
+    """Return an element's values, be there none, one or several."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def in_order(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
+    """Put the slices of one scan in the order of their places in the body.
+
+    The position along the normal decides, towards the head; where a slice lacks it, the slice
+    location, and where one lacks that too, the instance number. Neither of these has a direction
+    that can be trusted, so it is said.
+
+    Args:
+        slices: Slices of one folder or file.
+
+    Returns:
+        The slices, and what there is to say of them.
+
+    Raises:
+        ValueError: They are of several series, lie in several directions, or are several stacks of
+            the same places; or nothing tells their order.
+
+    Example:
+
+    >>> values = np.zeros((2, 2), "float32")
+    >>> upper, lower = Slice(values, position=5.0), Slice(values, position=-5.0)
+    >>> [slice_.position for slice_ in in_order([upper, lower])[0]]
+    [-5.0, 5.0]
+
+    Reference:
+        DICOM PS3.3, C.7.6.2 (image plane).
+    """
+    said = []
+    kept = [slice_ for slice_ in slices if not slice_.is_localizer] or list(slices)
+    if len(kept) < len(slices):
+        said.append(f"left out {len(slices) - len(kept)} localizers")
+    series = {slice_.series for slice_ in kept}
+    if len(series) > 1:
+        raise ValueError(
+            f"it holds slices of {len(series)} series. Put each into a folder of its own"
+        )
+    if len(kept) < 2:
+        return kept, said
+    axes = [np.array(slice_.axes) for slice_ in kept if slice_.axes is not None]
+    if any(np.abs(other - axes[0]).max() > 0.1 for other in axes):
+        raise ValueError(
+            "its slices lie in several directions. Put those of each into a folder of its own"
+        )
+    for name, what in (
+        ("position", "position"),
+        ("location", "SliceLocation"),
+        ("number", "InstanceNumber"),
+    ):
+        places = [getattr(slice_, name) for slice_ in kept]
+        if any(place is None for place in places) or len(set(places)) == 1:
+            continue
+        if len(set(places)) < len(places):
+            stacks = sorted({slice_.stack for slice_ in kept})
+            told = f" ({'; '.join(', '.join(stack) for stack in stacks[:3])})" * (len(stacks) > 1)
+            raise ValueError(
+                f"several of its slices have one {what}: they are more than one stack{told}, or "
+                "copies. Put each stack into a folder of its own"
+            )
+        if name != "position":
+            said.append(
+                f"not every slice has a position: the order is that of {what}, whose direction "
+                "isn't known"
+            )
+        return [kept[row] for row in np.argsort(places, kind="stable")], said
+    raise ValueError(
+        "nothing in its slices tells their order: not all have a position (with "
+        "ImagePositionPatient), a SliceLocation or an InstanceNumber"
+    )
 
 
 def _range(slices: Sequence[Slice]) -> tuple[float, float]:
@@ -322,6 +460,8 @@ def _range(slices: Sequence[Slice]) -> tuple[float, float]:
     for slice_ in slices:
         if slice_.values.ndim == 2:
             values = slice_.values if slice_.outside is None else slice_.values[~slice_.outside]
+            if not values.size:
+                continue
             low, high = min(low, float(values.min())), max(high, float(values.max()))
     return low, high
 

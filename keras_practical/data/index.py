@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-__all__ = ["ImageIndex", "ImageRecord"]
+__all__ = ["ImageIndex", "ImageRecord", "PassedOver", "printable"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -44,6 +44,27 @@ class ImageRecord:
         return f"{self.name} ({self.split}, class {self.label})"
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """Something in a source that was never taken for an image, and why.
+
+    Attributes:
+        name: Its path, or where it stands.
+        reason: Why.
+
+    Example:
+
+    >>> print(PassedOver("pets/@eaDir", "a folder of the system's"))
+    pets/@eaDir: a folder of the system's
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
 @dataclass(frozen=True)
 class ImageIndex:
     """Every image behind a data set, in a fixed order, the unusable ones included.
@@ -53,6 +74,8 @@ class ImageIndex:
     Attributes:
         records: The images, ordered by class and name.
         class_names: One name a class.
+        passed_over: What else was found in the source: files that are no images, folders of
+            systems, lines that name an image again.
 
     Raises:
         ValueError: From `without` and `relabelled`, if a name or a class is unknown.
@@ -69,6 +92,7 @@ class ImageIndex:
 
     records: tuple[ImageRecord, ...]
     class_names: tuple[str, ...]
+    passed_over: tuple[PassedOver, ...] = ()
 
     def __str__(self) -> str:
         return (
@@ -79,6 +103,7 @@ class ImageIndex:
             )
             + f" images, {len(self.class_names)} classes"
             + f", {len(self.problems):,} unreadable" * bool(self.problems)
+            + f", {len(self.passed_over):,} passed over" * bool(self.passed_over)
         )
 
     def __len__(self) -> int:
@@ -133,3 +158,20 @@ class ImageIndex:
         """Return the number of usable images of each class in `split`."""
         counted = Counter(record.label for record in self.split(split))
         return {name: counted[label] for label, name in enumerate(self.class_names)}
+
+
+def printable(name: str) -> str:
+    r"""Return a name that any file and screen takes; one that isn't UTF-8 is escaped.
+
+    Args:
+        name: A file's name, as Python has it.
+
+    Returns:
+        The name, such as `'caf\udce9.png'` for one in Latin-1.
+
+    Example:
+
+    >>> printable("a.png")
+    'a.png'
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

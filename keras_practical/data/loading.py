@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_practical.data import dicom, named_sets, sources
 from keras_practical.data.image_set import PixelSource, dataset_of
-from keras_practical.data.index import SPLITS, ImageIndex, ImageRecord
+from keras_practical.data.index import SPLITS, ImageIndex, ImageRecord, printable
 from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 from keras_practical.data.pixel_store import PixelStore
-from keras_practical.data.reading import Header
-from keras_practical.data.sources import Listing, listing_of
+from keras_practical.data.reading import NO_FILE, Header
+from keras_practical.data.sources import Listing, listing_of, source_kind
 from keras_practical.data.splitting import Groups, divided
+from keras_practical.data.tables import read_table
 from keras_practical.utils.checks import (
     ImageSize,
     check_between,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from keras_practical.utils.types import Arrays
 
-__all__ = ["ImageData", "index_of", "load_images", "report_problems"]
+__all__ = ["ImageData", "index_of", "load_images", "report_problems", "torn_folders"]
 
 _KINDS = {
     "arrays": "arrays",
@@ -165,7 +167,11 @@ def load_images(
     cache_dir: str | Path | None = None,
     on_error: str = "skip",
     class_names: Sequence[str] | None = None,
+    splits: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
+    folder: str | Path | None = None,
+    suffix: str = "",
+    encoding: str | None = None,
     download: bool = False,
     data_dir: str | Path | None = None,
     verbose: bool = True,
@@ -183,9 +189,9 @@ def load_images(
 
     Args:
         source: A folder of class folders (with or without `train/`, `validation/` and `test/`
-            above them); a `.csv` or `.tsv` file; `(images, labels)` arrays, or a mapping from
-            split to such pairs; `"digits"` (comes with scikit-learn); `"cats_vs_dogs"`;
-            `"tfds:NAME"`; an index of files (its labels and splits hold).
+            above them); a `.csv` or `.tsv` file, or a pandas DataFrame; `(images, labels)` arrays,
+            or a mapping from split to such pairs; `"digits"` (comes with scikit-learn);
+            `"cats_vs_dogs"`; `"tfds:NAME"`; an index of files (its labels and splits hold).
         image_size: Pixels, one number or `(height, width)`. Default: 224 for files, the arrays'
             own size for arrays.
         batch_size: Images a batch, >= 1.
@@ -198,18 +204,27 @@ def load_images(
         window: As in `read_image`: which values of DICOM files become 0 to 255, such as `"lung"`.
         groups: What belongs together and must be on one side of the split: a CSV file's column, a
             function from an image's `ImageRecord` (of which `name` is the path in the source and
-            `label` the class) to its group, or a mapping from paths in the source, or from files'
-            names, to groups. About `validation_fraction` of each class is held out, in whole
-            groups. The groups are kept as `record.group`.
+            `label` the class) to its group, a mapping from paths in the source, or from files'
+            names, to groups, or `"folder"`: images in one folder belong together. About
+            `validation_fraction` of each class is held out, in whole groups. The groups are kept
+            as `record.group`. Files with the very same content stay together by themselves.
         cache: `"memory"` decodes every image once, here; `"disk"` likewise, into a file in
             `cache_dir` that the next run finds again; `None` decodes in each epoch. `"auto"` is
             `"memory"` up to 2 GiB of decoded images, otherwise `None`.
         cache_dir: The folder for `cache="disk"`.
         on_error: `"skip"` leaves unreadable images out, with one warning that lists them;
             `"raise"` stops.
-        class_names: Names for the labels of arrays. Default: the numbers.
+        class_names: Which classes to take, in this order, such as those that a model has learnt;
+            some may lack images. For arrays, names for their labels. Default: those of the source,
+            sorted; for arrays, the numbers.
+        splits: Which folder holds which part, if they are called otherwise than `train`,
+            `validation` and `test`, such as `{"train": "seg_train", "test": "seg_test"}`.
         columns: A CSV file's own names for its columns `path` (relative to the file), `label` and,
             optionally, `split`, such as `{"path": "image_id"}`.
+        folder: Where a table's paths count from. Default: the table's own folder.
+        suffix: What to put behind a table's paths, such as `".png"` where they are ids.
+        encoding: A table's encoding, such as `"cp1252"`. Default: what its byte-order mark says,
+            otherwise UTF-8.
         download: Whether `"cats_vs_dogs"` or `"tfds:..."` may be fetched from the network.
         data_dir: Where TensorFlow Datasets keeps prepared sets. Default: its own choice.
         verbose: Whether to show progress and say in one line what was loaded.
@@ -247,25 +262,47 @@ def load_images(
     listing = listing_of_any(
         source,
         class_names=class_names,
+        splits=splits,
         columns=columns,
         group_column=column,
+        folder=folder,
+        suffix=suffix,
+        encoding=encoding,
         download=download,
         data_dir=data_dir,
     )
     if image_size is None:
         image_size = listing.native_size or _FILE_SIZE
     size = check_image_size("image_size", image_size)
-    group_names, splits = divided(listing, fraction=validation_fraction, seed=seed, groups=groups)
     store = PixelStore(listing.images, size, aspect=aspect, color_mode=color_mode, window=window)
     mode = _cache_mode(cache, store.nbytes)
     if mode is None:
-        # Training makes do without an image that turns out to be broken; an evaluation must know
-        # its images beforehand.
-        headers = store.check_files([split != "train" for split in splits], verbose=verbose)
+        headers = store.check_headers(verbose=verbose)
     else:
         headers = store.decode_all(cache_dir if mode == "disk" else None, verbose=verbose)
-    index = index_of(listing, splits, headers, group_names)
-    report_problems(index, on_error)
+    _refuse_missing(listing, headers)
+    checked = np.full(len(headers), mode is not None)
+    while True:
+        # Only images that can be read are divided, or one broken file could take a class's place.
+        usable = [header.problem is None for header in headers]
+        group_names, parts = divided(
+            listing, fraction=validation_fraction, seed=seed, groups=groups, usable=usable
+        )
+        # Training makes do without an image that turns out to be broken; an evaluation must know
+        # its images beforehand.
+        held_out = [split != "train" for split in parts]
+        unsure = np.array(held_out) & np.array(usable) & ~checked
+        if not unsure.any():
+            break
+        rows = np.flatnonzero(unsure)
+        for row, header in zip(rows, store.check_rows(rows, verbose=verbose), strict=True):
+            headers[row] = header
+        checked |= unsure
+    index = index_of(listing, parts, headers, group_names)
+    chosen = class_names is not None and source_kind(source) in ("folder", "csv")
+    report_problems(index, on_error, empty_classes="warn" if chosen else "raise")
+    _warn_of_notices(index, headers)
+    _warn_of_folders(index, listing, group_names)
     train, validation, test = _datasets(index, np.arange(len(index)), store, batch_size, seed)
     data = ImageData(
         train=train,
@@ -278,6 +315,19 @@ def load_images(
     if verbose:
         print(_summary(index, size, mode, store.nbytes))
     return data
+
+
+def _refuse_missing(listing: Listing, headers: Sequence[Header]) -> None:
+    """Refuse a table of which not one file is there: its paths mean something else."""
+    if not all(header.problem == NO_FILE for header in headers):
+        return
+    first = Path(listing.images[0])
+    bare = not any(Path(image).suffix for image in listing.images)
+    raise ValueError(
+        f"None of the {len(headers):,} files is there: {str(first)!r}, for instance. Say where "
+        "they are with `folder`"
+        + (', and their extension with `suffix`, such as suffix=".png".' if bare else ".")
+    )
 
 
 def _cache_mode(cache: str | None, nbytes: int) -> str | None:
@@ -317,38 +367,122 @@ def _summary(index: ImageIndex, size: tuple[int, int], mode: str | None, nbytes:
     }[mode]
     return (
         f"load_images: {' and '.join(parts)} images, {len(index.class_names)} classes, "
-        f"{size[0]} x {size[1]} pixels, {kept}"
+        f"{size[0]} x {size[1]} pixels, {kept}{_passed_over(index)}"
     )
+
+
+def _passed_over(index: ImageIndex) -> str:
+    """Say in a line how many things of the source were no images, by reason."""
+    reasons = Counter(item.reason for item in index.passed_over)
+    if not reasons:
+        return ""
+    named = "; ".join(f"{count:,} × {reason}" for reason, count in reasons.most_common(5))
+    return f"\n  passed over (index.passed_over): {named}"
+
+
+def _warn_of_notices(index: ImageIndex, headers: Sequence[Header]) -> None:
+    """Say once what was assumed of images whose range of values isn't clear."""
+    noted = [(r.name, h.notice) for r, h in zip(index, headers, strict=True) if h.notice]
+    if noted:
+        name, notice = noted[0]
+        warnings.warn(
+            f"{len(noted)} of {len(index)} images: {notice}. The first is {printable(name)}.",
+            stacklevel=3,
+        )
+
+
+def _warn_of_folders(index: ImageIndex, listing: Listing, groups: Sequence[str] | None) -> None:
+    """Warn of folders below the classes that a split has torn apart: they may be patients."""
+    if groups is not None or not all(isinstance(image, Path) for image in listing.images):
+        return
+    torn = torn_folders(index)
+    if torn:
+        warnings.warn(
+            f"Images of {len(torn)} folders, such as {printable(torn[0])!r}, are in training and "
+            "in validation. If a folder holds one patient, animal or scene, pass "
+            'groups="folder"; otherwise pass a function: groups=lambda record: record.name.',
+            stacklevel=3,
+        )
+
+
+def torn_folders(index: ImageIndex) -> list[str]:
+    """Return the folders, below those of the classes, whose images are in several splits.
+
+    Args:
+        index: The images; their names are files' paths.
+
+    Returns:
+        The folders' paths, if every class has several of them and most hold several images.
+
+    Example:
+
+    >>> records = [ImageRecord(f"cat/{p}/{s}.png", 0) for p in "ab" for s in "12"]
+    >>> torn_folders(ImageIndex(tuple(records), ("cat", "dog")))
+    []
+    """
+    folders: dict[str, list[ImageRecord]] = defaultdict(list)
+    for record in index:
+        if record.problem is None:
+            folders[str(PurePath(record.name).parent)].append(record)
+    of_class: dict[int, list[str]] = defaultdict(list)
+    for folder, records in folders.items():
+        for label in {record.label for record in records}:
+            of_class[label].append(folder)
+    several = [folder for folder, records in folders.items() if len(records) > 1]
+    if len(several) < 3 * len(index.class_names) or 2 * len(several) < len(folders):
+        return []
+    if any(len(of_class[label]) < 3 for label in range(len(index.class_names))):
+        return []
+    return [
+        folder
+        for folder, records in folders.items()
+        if len({record.split for record in records if record.split != "test"}) > 1
+    ]
 
 
 def listing_of_any(
     source: Any,
     *,
-    class_names: Sequence[str] | None,
-    columns: Mapping[str, str] | None,
-    group_column: str | None,
-    download: bool,
-    data_dir: str | Path | None,
+    class_names: Sequence[str] | None = None,
+    splits: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    group_column: str | None = None,
+    folder: str | Path | None = None,
+    suffix: str = "",
+    encoding: str | None = None,
+    download: bool = False,
+    data_dir: str | Path | None = None,
 ) -> sources.Listing:
     """List the images of whatever `load_images` was given, refusing what means nothing for it."""
     kind = sources.source_kind(source)
     if kind == "unknown":
         raise ValueError(
-            "`source` must be a folder, a CSV file, an (images, labels) tuple, a mapping from "
-            'split to such tuples, an ImageIndex, "digits", "cats_vs_dogs" or "tfds:NAME". '
+            "`source` must be a folder, a CSV file, a DataFrame, an (images, labels) tuple, a "
+            'mapping from split to such tuples, an ImageIndex, "digits", "cats_vs_dogs" or '
+            '"tfds:NAME". '
             f"Received: {type(source).__name__}"
         )
-    if kind != "csv" and group_column is not None:
+    by_folder = group_column == "folder" and kind in ("folder", "index")
+    if kind != "csv" and group_column is not None and not by_folder:
         raise ValueError(
-            "`groups` can name a column of a CSV file only; for other sources give a function or a "
-            f"mapping. Received: groups={group_column!r} with {_KINDS[kind]}"
+            "`groups` can name a column of a CSV file only; for other sources give a function, a "
+            f'mapping or "folder". Received: groups={group_column!r} with {_KINDS[kind]}'
         )
-    options = {"arrays": class_names, "csv": columns, "tfds": data_dir}
-    for owner, name in (("arrays", "class_names"), ("csv", "columns"), ("tfds", "data_dir")):
-        if options[owner] is not None and kind != owner:
+    for name, value, owners in (
+        ("class_names", class_names, ("arrays", "folder", "csv")),
+        ("splits", splits, ("folder",)),
+        ("columns", columns, ("csv",)),
+        ("folder", folder, ("csv",)),
+        ("suffix", suffix or None, ("csv",)),
+        ("encoding", encoding, ("csv",)),
+        ("data_dir", data_dir, ("tfds",)),
+    ):
+        if value is not None and kind not in owners:
             raise ValueError(
-                f"`{name}` means nothing for this source, only for {_KINDS[owner]}. "
-                f"Received: {name}={options[owner]!r} with {_KINDS[kind]}"
+                f"`{name}` means nothing for this source, only for "
+                f"{', '.join(_KINDS[owner] for owner in owners[:-1])}{' and ' * (len(owners) > 1)}"
+                f"{_KINDS[owners[-1]]}. "
+                f"Received: {name}={value!r} with {_KINDS[kind]}"
             )
     if kind == "arrays":
         return sources.from_arrays(source, class_names=class_names)
@@ -361,8 +495,26 @@ def listing_of_any(
     if kind == "tfds":
         return named_sets.from_tfds(str(source)[5:], download=download, data_dir=data_dir)
     if kind == "csv":
-        return sources.from_csv(source, columns=columns, group=group_column)
-    return sources.from_folder(source)
+        table_has = group_column is not None and not _means_folder(source, group_column, encoding)
+        return sources.from_csv(
+            source,
+            columns=columns,
+            group=group_column if table_has else None,
+            class_names=class_names,
+            folder=folder,
+            suffix=suffix,
+            encoding=encoding,
+        )
+    return sources.from_folder(source, splits=splits, class_names=class_names)
+
+
+def _means_folder(source: Any, group_column: str, encoding: str | None) -> bool:
+    """Say whether groups are by folder: a column of that name comes first."""
+    if group_column != "folder":
+        return False
+    if isinstance(source, str | Path):
+        return "folder" not in read_table(source, encoding=encoding).columns
+    return "folder" not in source.columns
 
 
 def index_of(
@@ -403,15 +555,16 @@ def index_of(
                 None if groups is None else groups[position],
             )
         )
-    return ImageIndex(tuple(records), listing.class_names)
+    return ImageIndex(tuple(records), listing.class_names, listing.passed_over)
 
 
-def report_problems(index: ImageIndex, on_error: str) -> None:
+def report_problems(index: ImageIndex, on_error: str, *, empty_classes: str = "raise") -> None:
     """Warn once of all unreadable images, or stop; stop if a class has nothing left.
 
     Args:
         index: The images.
         on_error: `"skip"` or `"raise"`.
+        empty_classes: `"raise"`, or `"warn"` where somebody named the classes.
 
     Raises:
         ValueError: An image can't be read, or a class has no readable one.
@@ -422,7 +575,7 @@ def report_problems(index: ImageIndex, on_error: str) -> None:
     """
     problems = index.problems
     if problems:
-        listed = "\n".join(f"  {record.name}: {record.problem}" for record in problems[:20])
+        listed = "\n".join(f"  {printable(r.name)}: {r.problem}" for r in problems[:20])
         more = f"\n  ... and {len(problems) - 20} more, in index.problems" * (len(problems) > 20)
         text = f"{len(problems)} of {len(index)} images can't be read:\n{listed}{more}"
         if on_error == "raise":
@@ -431,8 +584,10 @@ def report_problems(index: ImageIndex, on_error: str) -> None:
     for split in SPLITS:
         empty = [name for name, count in index.counts(split).items() if not count]
         wanted = split == "train" or any(record.split == split for record in index)
-        if wanted and empty:
+        if wanted and empty and empty_classes == "raise":
             raise ValueError(
                 f"Class {empty[0]!r} has no readable image for {split}. Add some, or remove the "
                 "class."
             )
+        if wanted and empty:
+            warnings.warn(f"There is no {split} image of {', '.join(empty)}.", stacklevel=3)

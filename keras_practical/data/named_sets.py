@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_practical.data.sources import SPLIT_NAMES, Listing, decided, from_arrays, from_folder
+from keras_practical.data.folders import SPLIT_NAMES
+from keras_practical.data.index import PassedOver
+from keras_practical.data.sources import Listing, decided, from_arrays, from_folder
 from keras_practical.utils.keras_home import keras_home
 
 __all__ = ["from_cats_vs_dogs", "from_digits", "from_tfds"]
@@ -67,15 +71,40 @@ def from_tfds(name: str, *, download: bool, data_dir: str | Path | None = None) 
         name, kind="image", loader="load_images", download=download, data_dir=data_dir
     )
     keys, features = builder.info.supervised_keys, builder.info.features
-    images, names, labels, splits = [], [], [], []
+    images, names, labels, splits, hidden = [], [], [], [], []
     for key, split in available.items():
         dataset = builder.as_dataset(split=key, decoders={keys[0]: tfds.decode.SkipDecoding()})
         for position, example in enumerate(tfds.as_numpy(dataset)):
+            # Sets of competitions keep the labels of their test data to themselves.
+            if example[keys[1]] < 0:
+                hidden.append(PassedOver(f"tfds:{name}/{key}[{position}]", "its label is hidden"))
+                continue
             images.append(bytes(example[keys[0]]))
             names.append(f"tfds:{name}/{key}[{position}]")
             labels.append(int(example[keys[1]]))
             splits.append(decided(split, available.values()))
-    return Listing(images, names, labels, splits, tuple(features[keys[1]].names))
+    warn_of_hidden(name, [item.name for item in hidden])
+    class_names = tuple(features[keys[1]].names)
+    return Listing(images, names, labels, splits, class_names, passed_over=tuple(hidden))
+
+
+def warn_of_hidden(name: str, places: Sequence[str]) -> None:
+    """Warn of examples that a set keeps the labels of.
+
+    Args:
+        name: The set.
+        places: Where they are.
+
+    Example:
+
+    >>> warn_of_hidden("beans", [])
+    """
+    if places:
+        warnings.warn(
+            f"{len(places)} examples of tfds:{name} have hidden labels (-1), {places[0]} for "
+            "instance. They are left out.",
+            stacklevel=4,
+        )
 
 
 def open_tfds(

@@ -104,16 +104,21 @@ class PixelStore:
             self._pixels = np.load(file, mmap_mode="r")
         return headers
 
-    def check_files(self, decoded: Sequence[bool], *, verbose: bool) -> list[Header]:
-        """Look at every header; decode, to be certain, the images marked in `decoded`."""
+    def check_headers(self, *, verbose: bool) -> list[Header]:
+        """Look at every image's header."""
 
         def check(position: int) -> Header:
-            image = self._images[position]
-            if decoded[position]:
-                return self._decode(image)[1]
-            return inspect(image, window=self._window)
+            return inspect(self._images[position], window=self._window)
 
-        return self._in_parallel(check, "Checking images", verbose)
+        return self._in_parallel(check, "Checking images", verbose, len(self._images))
+
+    def check_rows(self, rows: Sequence[int] | np.ndarray, *, verbose: bool) -> list[Header]:
+        """Decode the images at `rows`, only to find out whether that works."""
+
+        def check(number: int) -> Header:
+            return self._decode(self._images[rows[number]])[1]
+
+        return self._in_parallel(check, "Checking held-out images", verbose, len(rows))
 
     def read(self, positions: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the images at `positions`, and for each whether it could be read.
@@ -164,12 +169,11 @@ class PixelStore:
                 pixels[position] = decoded
             return header
 
-        return self._in_parallel(fill, "Reading images", verbose)
+        return self._in_parallel(fill, "Reading images", verbose, len(self._images))
 
     def _in_parallel(
-        self, task: Callable[[int], Header], description: str, verbose: bool
+        self, task: Callable[[int], Header], description: str, verbose: bool, count: int
     ) -> list[Header]:
-        count = len(self._images)
 
         def work(start: int) -> list[Header]:
             return [task(position) for position in range(start, min(start + _CHUNK, count))]

@@ -11,15 +11,19 @@ from __future__ import annotations
 import io
 import math
 import os
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_practical.data import dicom
 from keras_practical.utils.checks import ImageSize, check_choice, check_image_size
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 __all__ = ["read_image"]
 
@@ -30,14 +34,16 @@ _FORMATS = (
     "JPEG2000", "PCX", "SGI", "SUN", "PSD", "QOI", "DDS",
 )  # fmt: skip
 _PEEK_BYTES = 65536
+NO_FILE = "there is no such file"
 _END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_HEIC_MARKS = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"))
 _EXIF_ORIENTATION = 0x0112
 _ASPECTS = ("crop", "pad", "stretch")
 _COLOR_MODES = ("rgb", "grayscale")
 
 
 def read_image(
-    source: str | Path | bytes | np.ndarray,
+    source: str | Path | bytes | np.ndarray | PIL.Image.Image,
     *,
     image_size: ImageSize | None = None,
     aspect: str = "crop",
@@ -50,19 +56,22 @@ def read_image(
     equivalent, `keras.utils.load_img`, ignores the EXIF orientation that phones write (photos come
     in sideways) and stretches the image.
 
-    Transparent parts become white, an animation gives its first frame, 16-bit values are scaled to
-    8 bits. No external program is started, and Pillow's limit on huge images stays in force.
+    Transparent parts become white, an animation gives its first frame, deeper values are scaled to
+    8 bits (see `window`). No external program is started, and Pillow's limit on huge images stays
+    in force.
 
     Args:
-        source: A file's path, its bytes, or an array of shape `(height, width)`,
-            `(height, width, 1)` or `(height, width, 3)` with values in [0, 255].
+        source: A file's path, its bytes, an image of Pillow's, or an array of shape
+            `(height, width)` or `(height, width, channels)`, 1, 3 or (with transparency) 4
+            channels, with values in [0, 255] or, for a mask, of truth values.
         image_size: Pixels, one number or `(height, width)`. Default: the image's own size.
         aspect: `"crop"` keeps the middle, `"pad"` adds black borders, `"stretch"` distorts.
         color_mode: `"rgb"` or `"grayscale"`.
         window: Which of a DICOM file's values become 0 to 255: `"file"` as the file asks (all of
             them if it doesn't), `"full"` all of them, a pair `(center, width)` in the scanner's
-            unit or, for CT, a name in `keras_practical.scans.CT_WINDOWS`, such as `"lung"`. Other
-            files and arrays are taken as they are.
+            unit or, for CT, a name in `keras_practical.scans.CT_WINDOWS`, such as `"lung"`. Of
+            other files it counts for grey values of more than 8 bits, for which `"file"` means:
+            16 bits from 0 to 65,535, fractions from 0 to 1 or to 255, anything else is refused.
 
     Returns:
         uint8 array of shape `(height, width, 3)`, or `(height, width, 1)` for `"grayscale"`.
@@ -70,6 +79,9 @@ def read_image(
     Raises:
         ValueError: An argument is outside its choices, or the image can't be read: the text
             names the file and the reason.
+
+    Warns:
+        UserWarning: A file of deep grey values is nearly black, or some were cut.
 
     Example:
 
@@ -84,9 +96,11 @@ def read_image(
     dicom.check_window(window)
     size = None if image_size is None else check_image_size("image_size", image_size)
     pixels, header = decode(source, size, aspect, color_mode, window)
+    name = source if isinstance(source, str | Path) else "the image given"
     if pixels is None:
-        name = source if isinstance(source, str | Path) else "the image given"
         raise ValueError(f"Can't read {name}: {header.problem}.")
+    if header.notice is not None:
+        warnings.warn(f"{name}: {header.notice}.", stacklevel=2)
     return pixels
 
 
@@ -98,10 +112,17 @@ class Header:
     height: int = 0
     orientation: int = 1
     problem: str | None = None
+    # What was assumed of its values, where the file leaves it open.
+    notice: str | None = None
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Width and height as the file has them, before the EXIF orientation counts."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
 def decode(
-    source: str | Path | bytes | np.ndarray,
+    source: str | Path | bytes | np.ndarray | PIL.Image.Image,
     size: tuple[int, int] | None,
     aspect: str,
     color_mode: str,
@@ -110,19 +131,26 @@ def decode(
     """Return the pixels as `read_image` does, and the header; no pixels if there is a problem."""
     try:
         if isinstance(source, np.ndarray):
-            pixels, orientation, upright = array_to_uint8(source), 1, source.shape[:2]
-            return finish(pixels, size, aspect, color_mode, 1), Header(upright[1], upright[0])
-        data = source if isinstance(source, bytes) else _read_file(source)
-        if not data:
-            return None, Header(problem="the file is empty")
-        if dicom.is_dicom(data):
-            image = _decode_dicom(data, window)
+            pixels, notice = _in_range(source)
+            pixels, (height, width) = array_to_uint8(pixels), source.shape[:2]
+            header = Header(width, height, notice=notice)
+            return finish(pixels, size, aspect, color_mode, 1), header
+        if not isinstance(source, str | Path | bytes):
+            image, notice = _from_pillow(source, window)
         else:
-            image = _decode_jpeg(data, size, aspect) or _decode_with_pillow(data)
+            data = source if isinstance(source, bytes) else _read_file(source)
+            if not data:
+                return None, Header(problem="the file is empty")
+            notice = None
+            if dicom.is_dicom(data):
+                image = _decode_dicom(data, window)
+            else:
+                jpeg = _decode_jpeg(data, size, aspect)
+                image, notice = (jpeg, None) if jpeg else _decode_with_pillow(data, window)
         pixels, orientation, (height, width) = image
         upright = (width, height) if orientation >= 5 else (height, width)
         finished = finish(pixels, size, aspect, color_mode, orientation)
-        return finished, Header(upright[1], upright[0], orientation)
+        return finished, Header(upright[1], upright[0], orientation, notice=notice)
     # A broken file can make a decoder raise almost anything, and one photo must not stop a run.
     except Exception as error:
         return None, Header(problem=_explain(source, error))
@@ -251,12 +279,27 @@ def _shrinkage(height: int, width: int, needed: tuple[int, int]) -> int:
     return 1
 
 
-def _decode_with_pillow(data: bytes) -> tuple[np.ndarray, int, tuple[int, int]]:
+def _decode_with_pillow(
+    data: bytes, window: dicom.Window
+) -> tuple[tuple[np.ndarray, int, tuple[int, int]], str | None]:
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=_readable_formats()) as image:
         image.load()
-        return _pillow_to_rgb(image), _orientation(image), (image.height, image.width)
+        return _from_pillow(image, window)
+
+
+def _from_pillow(
+    image: Any, window: dicom.Window
+) -> tuple[tuple[np.ndarray, int, tuple[int, int]], str | None]:
+    """Return the pixels, the orientation and the size of Pillow's image, and what was assumed."""
+    notice = None
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        grey, notice = _to_8_bits(np.asarray(image), window, png=image.format == "PNG")
+        pixels = array_to_uint8(grey)
+    else:
+        pixels = _pillow_to_rgb(image)
+    return (pixels, _orientation(image), (image.height, image.width)), notice
 
 
 def _decode_dicom(data: bytes, window: dicom.Window) -> tuple[np.ndarray, int, tuple[int, int]]:
@@ -291,27 +334,58 @@ def _orientation(image: Any) -> int:
 def _pillow_to_rgb(image: Any) -> np.ndarray:
     from PIL import Image
 
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return array_to_uint8(_to_8_bits(np.asarray(image)))
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return np.asarray(image.convert("RGB"))
 
 
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Scale deep grey values to [0, 255] by the range that their depth or largest value tells."""
+def _to_8_bits(
+    values: np.ndarray, window: dicom.Window, *, png: bool
+) -> tuple[np.ndarray, str | None]:
+    """Scale deep grey values to [0, 255], and say what was assumed if the file doesn't tell.
+
+    The kind of number decides, not the image's own largest value, or two images of one set would
+    be scaled differently.
+    """
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
-    top = float(values.max())
-    # Compared by kind and size: Pillow also gives big-endian arrays.
-    if values.dtype.str[1:] == "u2" or (values.dtype.kind in "iu" and 255 < top <= 65535):
-        top = 65535.0
-    elif values.dtype.kind == "f" and top <= 1.0:
-        top = 1.0
-    elif top <= 255.0:
-        top = 255.0
-    return np.clip(values / top, 0.0, 1.0) * 255.0
+    low, top = float(values.min()), float(values.max())
+    if isinstance(window, tuple | list):
+        return 255.0 * dicom.between(window[0] - window[1] / 2, window[0] + window[1] / 2)(
+            values
+        ), None
+    if window == "full":
+        return 255.0 * dicom.between(low, top)(values), None
+    answer = 'pass window=(center, width) or window="full" to say which values are black and white'
+    # Compared by kind and size: Pillow also gives big-endian arrays, and PNG of 16 bits as 32.
+    if values.dtype.str[1:] == "u2" or (png and values.dtype.kind in "iu"):
+        notice = None
+        if 0 < top < 4096:
+            notice = f"its 16-bit values end at {top:g} of 65,535, so it is nearly black: {answer}"
+        return 255.0 * dicom.between(0.0, 65535.0)(values), notice
+    if values.dtype.kind == "f" and low >= 0 and top <= 2.0:
+        over = f"its values go to {top:g}; those above 1 count as white: {answer}"
+        return 255.0 * dicom.between(0.0, 1.0)(values), over if top > 1.0 else None
+    if low >= 0 and top <= 255.0:
+        return np.clip(values, 0.0, 255.0), None
+    raise ValueError(f"its values go from {low:g} to {top:g}: {answer}")
+
+
+def _in_range(values: np.ndarray) -> tuple[np.ndarray, str | None]:
+    """Return an array's values in [0, 255], and what was assumed; refuse those of other ranges."""
+    if values.dtype == bool:
+        return values * np.uint8(255), "truth values were taken for a mask: white where true"
+    if values.dtype == np.uint8 or not values.size:
+        return values, None
+    low, high = float(values.min()), float(values.max())
+    # Written so that NaN fails as well.
+    if not (low >= 0 and high <= 255) or (values.dtype.kind == "f" and 0 < high <= 1):
+        raise ValueError(
+            f"an array's values must lie in [0, 255], not from {low:g} to {high:g}. Scale them "
+            "first, for instance image * 255"
+        )
+    return values, None
 
 
 def _explain(source: Any, error: Exception) -> str:
@@ -319,18 +393,36 @@ def _explain(source: Any, error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        return NO_FILE
     if isinstance(error, UnidentifiedImageError):
-        if str(source).lower().endswith((".heic", ".heif")):
+        head = _head(source)
+        if head.startswith(b"version https://git-lfs"):
+            return "it is a Git LFS pointer instead of the image: run `git lfs pull`"
+        if head.lstrip()[:1] in (b"<", b"{"):
+            return "it is a text (a web page or an error message?) instead of an image"
+        name = str(source).lower() if isinstance(source, str | Path) else ""
+        # The kind of file stands behind `ftyp`, whatever its name says.
+        if name.endswith((".heic", ".heif")) or head[4:12] in _HEIC_MARKS:
             return (
                 "HEIC photos need `pip install pillow-heif` and "
                 "`pillow_heif.register_heif_opener()` before loading"
             )
-        if str(source).lower().endswith((".nii", ".nii.gz")):
+        if name.endswith((".nii", ".nii.gz")):
             return "a NIfTI file holds a volume: use load_volumes or read_volume"
         return "it is not an image in a known format, or its header is damaged"
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:200]
+
+
+def _head(source: Any) -> bytes:
+    """Return the first bytes of a file, to say what it is."""
+    if isinstance(source, bytes):
+        return source[:64]
+    try:
+        with Path(source).open("rb") as file:
+            return file.read(64)
+    except OSError:
+        return b""
 
 
 def finish(
@@ -357,11 +449,15 @@ def array_to_uint8(values: np.ndarray) -> np.ndarray:
     """Return an array's pixels as uint8 of shape `(height, width, 3)`."""
     if values.ndim == 2:
         values = values[:, :, None]
-    if values.ndim != 3 or values.shape[2] not in (1, 3) or 0 in values.shape:
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
         raise ValueError(
-            "an array must be of shape (height, width), (height, width, 1) or (height, width, 3), "
-            f"not {values.shape}"
+            "an array must be of shape (height, width) or (height, width, channels), with 1, 3 or "
+            f"4 channels, not {values.shape}"
         )
+    if values.shape[2] == 4:
+        # As of a file: what is transparent becomes white.
+        share = values[..., 3:] / np.float32(255.0)
+        values = values[..., :3] * share + 255.0 * (1.0 - share)
     if values.dtype != np.uint8:
         values = np.rint(np.clip(values, 0, 255)).astype("uint8")
     return np.broadcast_to(values, (*values.shape[:2], 3))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
+import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_practical.data.index import ImageIndex
-from keras_practical.data.tables import read_table
+from keras_practical.data.folders import SPLIT_NAMES, class_folders, files_below, split_folders
+from keras_practical.data.index import ImageIndex, PassedOver
+from keras_practical.data.tables import TABLES, Table, read_table
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Arrays
 
-__all__ = ["Listing", "from_arrays", "from_csv", "from_folder", "listing_of", "source_kind"]
-
-# What splits are called in folders and columns, and what they are called here.
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
-_NOT_IMAGES = {"thumbs.db", "desktop.ini"}
+__all__ = [
+    "Listing",
+    "from_arrays",
+    "from_csv",
+    "from_folder",
+    "listing_of",
+    "source_kind",
+    "spelled",
+]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Listing:
         class_names: One name a class.
         native_size: `(height, width)` that arrays have by themselves, `None` for files.
         groups: What each image belongs to, if a column says so.
+        passed_over: What else the source holds, and why it counts as no image.
 
     Example:
 
@@ -61,9 +62,10 @@ class Listing:
     class_names: tuple[str, ...]
     native_size: tuple[int, int] | None = None
     groups: Sequence[str] | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
 
-def source_kind(source: Any, *, tables: tuple[str, ...] = (".csv", ".tsv")) -> str:
+def source_kind(source: Any, *, tables: tuple[str, ...] = TABLES) -> str:
     """Return what kind of source the user of a loader gave.
 
     Args:
@@ -72,7 +74,7 @@ def source_kind(source: Any, *, tables: tuple[str, ...] = (".csv", ".tsv")) -> s
 
     Returns:
         `"arrays"` (also a mapping of them), `"index"`, `"digits"`, `"cats_vs_dogs"`, `"tfds"`,
-        `"csv"`, `"folder"`, or `"unknown"`.
+        `"csv"` (also a pandas DataFrame), `"folder"`, or `"unknown"`.
 
     Example:
 
@@ -83,28 +85,41 @@ def source_kind(source: Any, *, tables: tuple[str, ...] = (".csv", ".tsv")) -> s
         return "arrays"
     if isinstance(source, ImageIndex):
         return "index"
+    if _is_frame(source):
+        return "csv"
     if not isinstance(source, str | Path):
         return "unknown"
     if source in ("digits", "cats_vs_dogs"):
-        return str(source)
+        # A folder of that name is somebody's own; nobody calls one so by accident.
+        return "folder" if Path(source).is_dir() else str(source)
     if str(source).startswith("tfds:"):
         return "tfds"
     return "csv" if str(source).lower().endswith(tables) else "folder"
 
 
-def from_folder(folder: str | Path) -> Listing:
+def from_folder(
+    folder: str | Path,
+    *,
+    splits: Mapping[str, str] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Listing:
     """List a folder of class folders, with or without `train/`, `validation/` and `test/` above.
 
     Args:
-        folder: The folder. `valid/` and `val/` also stand for `validation/`. Hidden files are
-            passed over; every other file counts as an image, whatever its extension.
+        folder: The folder. `valid/`, `val/` and `dev/` also stand for `validation/`. Hidden files,
+            what systems put there, and texts and tables beside the images are passed over; every
+            other file counts as an image, whatever its extension.
+        splits: Which folder is which part, if they are called otherwise, such as
+            `{"train": "seg_train", "test": "seg_test"}`.
+        class_names: Which classes to take, in this order; they may lack images. Default: all
+            folders, sorted.
 
     Returns:
         The listing, ordered by class and path.
 
     Raises:
         ValueError: The folder isn't there, holds fewer than two classes or no images, a class is
-            empty or missing from one of the splits, or two folders stand for the same split.
+            empty or missing from one of the splits, or it isn't clear which folders are splits.
 
     Example:
 
@@ -114,71 +129,88 @@ def from_folder(folder: str | Path) -> Listing:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise ValueError(
-            f"There is no folder {str(folder)!r}. Give the folder that holds one folder of "
-            f"images for each class (looked in {Path.cwd()})."
-        )
-    splits: dict[str, Path] = {}
-    for child in _folders(root):
-        split = SPLIT_NAMES.get(child.name.lower())
-        if split in splits:
+        raise ValueError(_no_folder(root))
+    parts = split_folders(root, splits=splits)
+    passed_over = list(parts.passed_over)
+    classes = {part: class_folders(path) for part, path in parts.folders.items()}
+    found = {part: [child.name for child in children] for part, children in classes.items()}
+    if class_names is None:
+        names = _class_names(root, found)
+        _warn_of_likeness(names, f"folders of {str(root)!r}")
+    else:
+        names = _checked_names(class_names)
+        if not set(names) & {name for own in found.values() for name in own}:
             raise ValueError(
-                f"{str(root)!r} has two folders for {split}: {splits[split].name!r} and "
-                f"{child.name!r}. Put the images into one of them."
+                f"{str(root)!r} has a folder for none of the classes {', '.join(names)}; it has "
+                f"{', '.join(sorted({name for own in found.values() for name in own}))}."
             )
-        if split:
-            splits[split] = child
-    if "train" not in splits:
-        splits = {}
-    parts: dict[str | None, Path] = {None: root}
-    if splits:
-        parts = {decided(name, splits): path for name, path in splits.items()}
-    classes = {part: [child.name for child in _folders(path)] for part, path in parts.items()}
-    class_names = _class_names(root, classes)
     rows = []
-    for part, path in parts.items():
-        for label, class_name in enumerate(class_names):
-            files = _files(path / class_name)
-            if not files:
+    for part, path in parts.folders.items():
+        for child in classes[part]:
+            if child.name not in names:
+                passed_over.append(PassedOver(str(child), "it isn't one of `class_names`"))
+        loose = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+        passed_over += [PassedOver(str(p), "it lies in no class's folder") for p in sorted(loose)]
+        for label, class_name in enumerate(names):
+            below = files_below(path / class_name)
+            passed_over += below.passed_over
+            if not below.files and class_names is None:
                 raise ValueError(
                     f"Class {class_name!r} has no images: {str(path / class_name)!r} is empty. "
                     "Add some, or remove the folder."
                 )
-            rows += [(file, file.relative_to(root).as_posix(), label, part) for file in files]
+            rows += [(file, file.relative_to(root).as_posix(), label, part) for file in below.files]
+    if not rows:
+        raise ValueError(f"{str(root)!r} holds no images of {', '.join(names)}.")
     rows.sort(key=lambda row: (row[2], composed(row[1])))
-    paths, names, labels, chosen = zip(*rows, strict=True)
-    return Listing(paths, names, labels, chosen, class_names)
+    paths, places, labels, chosen = zip(*rows, strict=True)
+    return Listing(paths, places, labels, chosen, names, passed_over=tuple(passed_over))
 
 
 def from_csv(
-    file: str | Path,
+    file: Any,
     *,
     columns: Mapping[str, str] | None = None,
     group: str | None = None,
+    class_names: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+    suffix: str = "",
+    encoding: str | None = None,
 ) -> Listing:
-    """List the images of a CSV file with a header line; paths are relative to the file's folder.
+    """List the images of a CSV file with a header line, or of a pandas DataFrame.
 
     Args:
-        file: The CSV file, UTF-8, separated by commas, semicolons or tabs.
+        file: The CSV file, separated by commas, semicolons or tabs; or a DataFrame.
         columns: The file's own names for the columns `path`, `label` (the class's name) and
             `split` (`train`, `validation` or `test`; optional), such as `{"path": "image_id"}`.
         group: The column that says what each image belongs to, such as the patient.
+        class_names: Which classes to take, in this order; rows of others are passed over.
+            Default: those in the file, sorted.
+        folder: Where paths count from. Default: the file's own folder; for a DataFrame, the
+            current one.
+        suffix: What to put behind each path, such as `".png"` where the column holds ids.
+        encoding: The file's encoding. Default: what a byte-order mark says, otherwise UTF-8.
 
     Returns:
         The listing, ordered by class and path. Files that aren't there come to light on reading.
+        An image that several lines name alike counts once.
 
     Raises:
-        ValueError: The file isn't UTF-8, a column is missing, a cell is empty, a split's name is
-            unknown, or there are fewer than two classes. The text gives the line.
+        ValueError: The table is broken, a column is missing, a cell is empty, a split's name is
+            unknown, an image has two classes, or there are fewer than two classes. The text gives
+            the line.
 
     Example:
 
     >>> from_csv("no_such.csv")
     Traceback (most recent call last):
-    ValueError: There is no file 'no_such.csv'. ...
+    ValueError: There is no file 'no_such.csv' ...
     """
-    source = Path(file)
-    table = read_table(source)
+    if _is_frame(file):
+        source, base, table = "the DataFrame", Path(folder or "."), _table_of_frame(file)
+    else:
+        source, base = str(file), Path(folder or Path(file).parent)
+        table = read_table(file, encoding=encoding)
     named = {"path": "path", "label": "label", "split": "split", **(columns or {})}
     if "split" not in (columns or {}) and "split" not in table.columns:
         del named["split"]
@@ -191,19 +223,38 @@ def from_csv(
             f"{', '.join(table.columns) or 'none'}. Say which is which, such as "
             "columns={'path': 'image_id', 'label': 'diagnosis'}."
         )
-    rows = [_csv_row(source, line, row, named) for line, row in table.rows]
-    class_names = tuple(sorted({row[1] for row in rows}, key=composed))
-    if len(class_names) < 2:
-        raise ValueError(_too_few_classes(f"Column {named['label']!r} of {source}", class_names))
-    given = {row[2] for row in rows if row[2]}
-    rows.sort(key=lambda row: (composed(row[1]), composed(row[0])))
+    rows = [_csv_row(source, line, row, named, suffix) for line, row in table.rows]
+    rows, passed_over = _once_each(source, rows)
+    found = tuple(sorted({row.label for row in rows}, key=composed))
+    if class_names is None:
+        names = found
+        if len(names) < 2:
+            raise ValueError(_too_few_classes(f"Column {named['label']!r} of {source}", names))
+        _warn_of_likeness(names, f"column {named['label']!r} of {source}")
+    else:
+        names = _checked_names(class_names)
+        passed_over += [
+            PassedOver(f"{source}, line {row.line}", f"{row.label!r} isn't one of `class_names`")
+            for row in rows
+            if row.label not in names
+        ]
+        rows = [row for row in rows if row.label in names]
+        if not rows:
+            raise ValueError(
+                f"{source} has none of the classes {', '.join(names)}; it has {', '.join(found)}."
+            )
+    rows.sort(key=lambda row: (names.index(row.label), composed(row.path)))
+    paths = [base / row.path for row in rows]
+    places = _places(base, paths)
+    given = {row.split for row in rows if row.split}
     return Listing(
-        [source.parent / row[0] for row in rows],
-        [Path(row[0]).as_posix() for row in rows],
-        [class_names.index(row[1]) for row in rows],
-        [row[2] and decided(row[2], given) for row in rows],
-        class_names,
-        groups=None if group is None else [row[3] for row in rows],
+        paths,
+        places,
+        [names.index(row.label) for row in rows],
+        [row.split and decided(row.split, given) for row in rows],
+        names,
+        groups=None if group is None else [row.group for row in rows],
+        passed_over=tuple(passed_over),
     )
 
 
@@ -266,13 +317,22 @@ def from_arrays(
     return Listing(images, names, labels, splits, named, images[0].shape[:2])
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    path: str
+    label: str
+    split: str | None
+    group: str
+
+
 def _csv_row(
-    source: Path, line: int, row: Mapping[str, str], named: Mapping[str, str]
-) -> tuple[str, str, str | None, str]:
-    """Return a row's path, class name, split and group."""
+    source: str, line: int, row: Mapping[str, str], named: Mapping[str, str], suffix: str
+) -> _Row:
     cells = {role: row[column] for role, column in named.items()}
     for role, cell in cells.items():
-        if not cell:
+        # What pandas and spreadsheets write for nothing.
+        if not cell or (role != "path" and cell.lower() in ("nan", "n/a", "#n/a", "<na>")):
             raise ValueError(
                 f"{source}, line {line}: column {named[role]!r} is empty. Fill it in, or remove "
                 "the line."
@@ -282,8 +342,110 @@ def _csv_row(
         raise ValueError(
             f"{source}, line {line}: {split!r} is no split; use train, validation or test."
         )
+    path = cells["path"]
+    path = path if path.lower().endswith(suffix.lower()) else f"{path}{suffix}"
     split = split and SPLIT_NAMES[split.lower()]
-    return cells["path"], cells["label"], split, cells.get("group", "")
+    return _Row(line, path, composed(cells["label"]), split, cells.get("group", ""))
+
+
+def _once_each(source: str, rows: Sequence[_Row]) -> tuple[list[_Row], list[PassedOver]]:
+    """Return one row an image, and the lines that only repeat another; refuse contradictions."""
+    first: dict[str, _Row] = {}
+    passed_over = []
+    for row in rows:
+        place = os.path.normpath(row.path)
+        known = first.setdefault(place, row)
+        if known is row:
+            continue
+        for what in ("label", "split", "group"):
+            one, other = getattr(known, what), getattr(row, what)
+            if one != other:
+                raise ValueError(
+                    f"{source}, line {row.line}: {row.path!r} has the {what} {other!r} here and "
+                    f"{one!r} on line {known.line}. Keep one of the lines."
+                )
+        passed_over.append(
+            PassedOver(f"{source}, line {row.line}", f"line {known.line} names this image already")
+        )
+    return list(first.values()), passed_over
+
+
+def _places(base: Path, paths: Sequence[Path]) -> list[str]:
+    """Return names for files that are the same wherever their folder is.
+
+    Splits depend on names, so a path from the root must not count.
+    """
+    whole = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100
+    root = Path(os.path.abspath(base))  # noqa: PTH100
+    if any(path.is_absolute() for path in paths) and not base.is_absolute():
+        root = Path(os.path.commonpath([path.parent for path in whole]))
+    if not all(path.is_relative_to(root) for path in whole):
+        root = Path(os.path.commonpath([path.parent for path in whole]))
+    return [path.relative_to(root).as_posix() for path in whole]
+
+
+def _is_frame(source: Any) -> bool:
+    """Say whether this is a pandas DataFrame, without importing pandas."""
+    return type(source).__name__ == "DataFrame" and hasattr(source, "itertuples")
+
+
+def _table_of_frame(frame: Any) -> Table:
+    """Return a DataFrame's cells as text; rows are counted from 0, as `iloc` does."""
+    columns = tuple(str(column).strip() for column in frame.columns)
+    empty = frame.isna().to_numpy()
+    rows = []
+    for number, cells in enumerate(frame.itertuples(index=False)):
+        texts = [
+            "" if gap else str(int(cell) if _is_whole_float(cell) else cell).strip()
+            for cell, gap in zip(cells, empty[number], strict=True)
+        ]
+        rows.append((number, dict(zip(columns, texts, strict=True))))
+    return Table(columns, tuple(rows))
+
+
+def _is_whole_float(cell: Any) -> bool:
+    # Pandas turns whole numbers into fractions where some are missing.
+    return isinstance(cell, float) and cell.is_integer()
+
+
+def _checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    names = (
+        () if isinstance(class_names, str) else tuple(composed(str(name)) for name in class_names)
+    )
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(
+            "`class_names` must be at least two different names. "
+            f"Received: class_names={class_names!r}"
+        )
+    return names
+
+
+def _warn_of_likeness(names: Sequence[str], where: str) -> None:
+    """Warn of classes whose names are nearly equal: mostly one class, spelled in two ways."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[" ".join(spelled(name).replace("_", " ").replace("-", " ").split())].append(name)
+    for same in alike.values():
+        if len(same) > 1:
+            warnings.warn(
+                f"The classes {' and '.join(map(repr, same))} ({where}) differ in spelling only. "
+                "They count as different ones; if they aren't, write them alike.",
+                stacklevel=4,
+            )
+
+
+def _no_folder(path: Path) -> str:
+    """Say why something isn't a folder of images, and what to do."""
+    if path.exists():
+        return (
+            f"{str(path)!r} is a file, and neither a folder nor a table that can be read. Unpack "
+            "an archive; save a spreadsheet or another table as .csv, or pass it as a pandas "
+            "DataFrame."
+        )
+    return (
+        f"There is no folder {str(path)!r}. Give the folder that holds one folder of "
+        f"images for each class (looked in {Path.cwd()})."
+    )
 
 
 def decided(split: str, splits: Iterable[str]) -> str | None:
@@ -296,21 +458,23 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def spelled(name: str) -> str:
+    """Return `name` without what is often written in two ways: case, blanks, `7.0` for `7`.
 
+    Args:
+        name: A class's name, or a group's.
 
-def _files(folder: Path) -> list[Path]:
-    """Return all visible files below `folder`; a missing folder has none."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".") and name.lower() not in _NOT_IMAGES
-        ]
-    return found
+    Returns:
+        The same text for names that are nearly equal.
+
+    Example:
+
+    >>> spelled(" P7"), spelled("7.0")
+    ('p7', '7')
+    """
+    text = unicodedata.normalize("NFKC", name).strip().casefold()
+    whole, point, rest = text.partition(".")
+    return whole if point and whole.isdigit() and rest.strip("0") == "" else text
 
 
 def _class_names(root: Path, classes: Mapping[str | None, Sequence[str]]) -> tuple[str, ...]:

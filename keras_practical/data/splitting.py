@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
 
 from keras_practical.data.index import ImageRecord
-from keras_practical.data.sources import Listing, composed
+from keras_practical.data.sources import Listing, composed, spelled
 
 __all__ = ["decide_splits", "divided", "groups_of"]
 
@@ -39,11 +40,14 @@ def groups_of(listing: Listing, groups: Groups | None) -> list[str] | None:
     ['7', '7']
     """
     if groups is None or listing.groups is not None:
-        return None if listing.groups is None else list(listing.groups)
+        return None if listing.groups is None else _spelled_once(listing.groups)
+    if groups == "folder":
+        return [str(PurePosixPath(name).parent) for name in listing.names]
     if not callable(groups) and not isinstance(groups, Mapping):
         raise ValueError(
             "`groups` must be a function from an image's ImageRecord to its group, a mapping from "
-            f"an image's path to its group or, for a CSV file, a column. Received: {groups!r}"
+            'an image\'s path to its group, "folder" or, for a CSV file, a column. '
+            f"Received: {groups!r}"
         )
     found = []
     for name, label, split in zip(listing.names, listing.labels, listing.splits, strict=True):
@@ -51,13 +55,31 @@ def groups_of(listing: Listing, groups: Groups | None) -> list[str] | None:
             group = groups(ImageRecord(name, label, split or "train"))
         else:
             group = groups.get(name, groups.get(PurePosixPath(name).name))
-        if group is None:
+        if group is None or group != group:
             raise ValueError(
                 f"`groups` has no group for {name!r}. Give one for every image; an image that "
                 "belongs to nothing else is a group of its own."
             )
-        found.append(str(group))
-    return found
+        whole = isinstance(group, float | np.floating) and float(group).is_integer()
+        found.append(str(int(group) if whole else group))
+    return _spelled_once(found)
+
+
+def _spelled_once(groups: Sequence[str]) -> list[str]:
+    """Return groups of which those that differ in spelling only have become one, which is said."""
+    first: dict[str, str] = {}
+    joined = [first.setdefault(spelled(group), group) for group in groups]
+    changed = sorted(
+        {(one, other) for one, other in zip(joined, groups, strict=True) if one != other}
+    )
+    if changed:
+        one, other = changed[0]
+        warnings.warn(
+            f"Groups that differ in spelling only count as one, {one!r} and {other!r} for "
+            f"instance ({len(changed)} so). Write them otherwise if they are different.",
+            stacklevel=5,
+        )
+    return joined
 
 
 def divided(
@@ -66,6 +88,7 @@ def divided(
     fraction: float,
     seed: int,
     groups: Groups | None = None,
+    usable: Sequence[bool] | None = None,
     strict: bool = True,
 ) -> tuple[list[str] | None, list[str]]:
     """Return each image's group and split: what every loader, and `audit`, goes by.
@@ -75,6 +98,7 @@ def divided(
         fraction: Part of each class to hold out, where the listing leaves it open.
         seed: Decides which.
         groups: As in `load_images`.
+        usable: As in `decide_splits`.
         strict: As in `decide_splits`.
 
     Returns:
@@ -90,7 +114,7 @@ def divided(
     2
     """
     names = groups_of(listing, groups)
-    return names, decide_splits(listing, fraction, seed, groups=names, strict=strict)
+    return names, decide_splits(listing, fraction, seed, groups=names, usable=usable, strict=strict)
 
 
 def decide_splits(
@@ -99,6 +123,7 @@ def decide_splits(
     seed: int,
     *,
     groups: Sequence[str] | None = None,
+    usable: Sequence[bool] | None = None,
     strict: bool = True,
 ) -> list[str]:
     """Give each undecided image to training or validation, class by class.
@@ -112,7 +137,9 @@ def decide_splits(
         listing: The images.
         fraction: Part of each class to hold out.
         seed: Decides the order.
-        groups: What each image belongs to. Default: each is by itself.
+        groups: What each image belongs to. Default: each is by itself, but files with the very
+            same content stay together.
+        usable: Which images can be read; no other decides or counts. Default: all.
         strict: Whether a class that can't be on both sides is an error. Otherwise it stays in
             training.
 
@@ -130,7 +157,11 @@ def decide_splits(
     2
     """
     splits = [split or "train" for split in listing.splits]
-    open_places = [index for index, split in enumerate(listing.splits) if split is None]
+    open_places = [
+        index
+        for index, split in enumerate(listing.splits)
+        if split is None and (usable is None or usable[index])
+    ]
     if groups is not None:
         _warn_of_leaks(listing, groups)
         if fraction and open_places:
@@ -152,7 +183,49 @@ def decide_splits(
         count = round(len(indexes) * fraction)
         for index in indexes[: min(max(count, 1), len(indexes) - 1)]:
             splits[index] = "validation"
+    for same in _equal_files(listing, open_places):
+        together = list(splits)
+        for index in same[1:]:
+            together[index] = together[same[0]]
+        # Where a class has hardly anything but copies, it must still be on both sides.
+        labels = {listing.labels[index] for index in same}
+        sides = {(listing.labels[index], together[index]) for index in open_places}
+        if all((label, side) in sides for label in labels for side in ("train", "validation")):
+            splits = together
     return splits
+
+
+def _equal_files(listing: Listing, indexes: Sequence[int]) -> list[list[int]]:
+    """Return the files that hold the very same bytes, by their indexes."""
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for index in indexes:
+        image = listing.images[index]
+        if isinstance(image, Path) and image.is_file():
+            by_size[image.stat().st_size].append(index)
+    together = []
+    # Few photos have the very same size, so hardly any file is opened; of slices, which do, a
+    # part tells most apart.
+    for alike in by_size.values():
+        if len(alike) > 1:
+            for likely in _equal(listing, alike, _ends):
+                together += _equal(listing, likely, Path.read_bytes)
+    return together
+
+
+def _equal(
+    listing: Listing, indexes: Sequence[int], read: Callable[[Path], bytes]
+) -> list[list[int]]:
+    by_content: dict[bytes, list[int]] = defaultdict(list)
+    for index in indexes:
+        by_content[hashlib.sha256(read(listing.images[index])).digest()].append(index)
+    return [same for same in by_content.values() if len(same) > 1]
+
+
+def _ends(path: Path) -> bytes:
+    with path.open("rb") as file:
+        head = file.read(4096)
+        file.seek(max(0, path.stat().st_size - 4096))
+        return head + file.read()
 
 
 def _hold_out_groups(
@@ -226,8 +299,13 @@ def _warn_of_leaks(listing: Listing, groups: Sequence[str]) -> None:
         )
 
 
+def _digest(text: str) -> bytes:
+    # Names of files needn't be UTF-8: Python keeps other bytes as surrogates.
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
 def _shuffled(keys: Sequence[Key], names: Sequence[str], seed: int) -> list[Key]:
     """Return `keys` in an order that depends on their names and the seed only."""
-    ranks = [hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in map(composed, names)]
+    ranks = [_digest(f"{seed}:{name}") for name in map(composed, names)]
     order = sorted(range(len(keys)), key=ranks.__getitem__)
     return [keys[number] for number in order]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from keras_practical.data.reading import inspect
+from keras_practical.data.reading import Header, inspect
 from keras_practical.detection.formats import (
+    Reading,
     WrittenBox,
     WrittenImage,
     line_of,
     read_annotations,
 )
+from keras_practical.utils.checks import check_choice
 
 __all__ = ["AnnotatedImage", "DetectionData", "load_annotations"]
 
@@ -134,6 +136,9 @@ def load_annotations(
     *,
     class_names: Sequence[str] | None = None,
     class_name: str = "object",
+    columns: Mapping[str, str] | None = None,
+    images: str | Path | None = None,
+    frame: str | None = None,
     verbose: bool = True,
 ) -> DetectionData:
     """Read images with boxes: dlib's XML, Pascal VOC, COCO's JSON or CSV.
@@ -147,11 +152,18 @@ def load_annotations(
         source: An `.xml` file (of dlib or VOC), a `.json` file (COCO), a `.csv` file (with columns
             such as image, left, top, right, bottom, label, or xmin, ymin, …; a row without numbers
             is an image without objects; without a header line: path, four edges, class), or a
-            folder: of VOC files, or with one `.json` or `.csv` file in it. Paths in a file count
-            from the file's own folder.
+            folder: of VOC files, or with one `.json` or `.csv` file in it. Images are looked for
+            from the file's own folder and where tools put them: `images`, `../images`,
+            `../JPEGImages`, for COCO `../val2017` and the like.
         class_names: The classes and their order, to read test data with a model's classes; boxes of
             others are told and left out. Default: those in the file, sorted.
         class_name: The class of boxes that have none, as in dlib's files of one class.
+        columns: A CSV file's own names for `path`, `label`, `left`, `top`, `right`, `bottom`,
+            `width` and `height`, such as `{"label": "cell_type"}`. Default: the usual ones.
+        images: The folder that paths in the files count from, if it is another.
+        frame: What boxes on photos with an EXIF orientation were drawn on: `"upright"`, the photo
+            as it is shown, or `"stored"`, its pixels as the file has them. Default: what the
+            image's size in the annotation file tells; a photo of which it doesn't is left out.
         verbose: Whether to print what was found.
 
     Returns:
@@ -179,25 +191,30 @@ def load_annotations(
     path = Path(source)
     if not path.exists():
         raise ValueError(f"There is no file or folder {str(source)!r}. (Looked in {Path.cwd()}.)")
-    written, problems = read_annotations(path, class_name=class_name)
+    if frame is not None:
+        check_choice("frame", frame, ("upright", "stored"))
+    folder = None if images is None else Path(images)
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"There is no folder {str(images)!r} for `images`.")
+    written, problems = read_annotations(path, Reading(class_name, columns, folder))
     named = {box.class_name for image in written for box in image.boxes}
     names = tuple(sorted(named) if class_names is None else class_names)
-    images = []
+    usable = []
     for entry in written:
-        image = _checked(entry, names, problems)
+        image = _checked(entry, names, frame, problems)
         if image is not None:
-            images.append(image)
-    if not images:
+            usable.append(image)
+    if not usable:
         reasons = "; ".join(problems[:3]) or "it names none"
         raise ValueError(f"No image of {source} can be used: {reasons}")
-    data = DetectionData(tuple(images), names or (class_name,), tuple(problems))
+    data = DetectionData(tuple(usable), names or (class_name,), tuple(problems))
     if verbose:
         print(f"load: {data}")
     return data
 
 
 def _checked(
-    entry: WrittenImage, names: tuple[str, ...], problems: list[str]
+    entry: WrittenImage, names: tuple[str, ...], frame: str | None, problems: list[str]
 ) -> AnnotatedImage | None:
     """Return an image with the boxes that can be used; say what was wrong with the others."""
 
@@ -208,29 +225,83 @@ def _checked(
     if header.problem is not None:
         problems.append(f"{where(entry.line, 'images')}: {entry.path}: {header.problem}")
         return None
-    width, height = header.width, header.height
-    said = (entry.width or width, entry.height or height)
-    if said != (width, height):
-        turned = " (turned upright by its EXIF)" if said == (height, width) else ""
+    if entry.unread:
         problems.append(
-            f"{where(entry.line, 'images')}: it says {entry.path} has {said[0]} x {said[1]} pixels,"
-            f" but it has {width} x {height}{turned}: image left out"
+            f"{where(entry.line, 'images')}: image left out: {entry.unread} of its objects have no "
+            f"box that can be read, and would count as background: {entry.path}"
         )
         return None
+    width, height = header.width, header.height
+    stored, problem = _frame(entry, header, frame)
+    if problem is not None:
+        problems.append(f"{where(entry.line, 'images')}: {entry.path}: {problem}: image left out")
+        return None
+    if stored and entry.boxes:
+        problems.append(
+            f"{where(entry.line, 'images')}: {entry.path}: its boxes are on the pixels as the file "
+            "has them: turned upright with the photo"
+        )
     boxes, labels, ignored = [], [], []
     for box in entry.boxes:
-        edges, problem = _mended(box, width, height)
+        if box.fractions:
+            across, down = header.stored if stored else (width, height)
+            left, top, right, bottom = box.edges
+            edges = (left * across, top * down, right * across, bottom * down)
+            box = replace(box, edges=edges)
+        if stored:
+            box = replace(box, edges=_turned(box.edges, header))
+        mended, problem = _mended(box, width, height)
         if problem is None and box.class_name not in names:
-            edges, problem = None, f"there is no class {box.class_name!r}: left out"
+            mended, problem = None, f"there is no class {box.class_name!r}: left out"
         if problem is not None:
             problems.append(f"{where(box.line, 'annotations')}: {problem}")
-        if edges is not None:
-            boxes.append(edges)
+        if mended is not None:
+            boxes.append(mended)
             labels.append(names.index(box.class_name))
             ignored.append(box.ignored)
     return AnnotatedImage(
         entry.path, np.array(boxes), np.array(labels), width, height, np.array(ignored, bool)
     )
+
+
+def _frame(entry: WrittenImage, header: Header, frame: str | None) -> tuple[bool, str | None]:
+    """Return whether boxes count on the stored pixels, and why an image can't be used."""
+    upright = (header.width, header.height)
+    said = (entry.width or upright[0], entry.height or upright[1])
+    if header.orientation == 1:
+        if said == upright:
+            return False, None
+        return (
+            False,
+            f"it says {said[0]} x {said[1]} pixels, but it has {upright[0]} x {upright[1]}",
+        )
+    if entry.width and entry.height:
+        if said not in (upright, header.stored):
+            return False, (
+                f"it says {said[0]} x {said[1]} pixels, but it has {upright[0]} x {upright[1]}"
+            )
+        if upright != header.stored:
+            return said == header.stored, None
+    if frame is None:
+        return False, (
+            f"its EXIF turns it (orientation {header.orientation}), and nothing tells which way "
+            'its boxes were drawn: pass frame="upright" or frame="stored"'
+        )
+    return frame == "stored", None
+
+
+def _turned(
+    edges: tuple[float, float, float, float], header: Header
+) -> tuple[float, float, float, float]:
+    """Return edges on the upright image, of edges on the pixels as the file has them."""
+    left, top, right, bottom = edges
+    if header.orientation >= 5:
+        left, top, right, bottom = top, left, bottom, right
+    if header.orientation in (2, 3, 6, 7):
+        left, right = header.width - right, header.width - left
+    if header.orientation in (3, 4, 7, 8):
+        top, bottom = header.height - bottom, header.height - top
+    return left, top, right, bottom
 
 
 def _mended(

@@ -62,9 +62,9 @@ class WatchedReading:
         self._low, self._high = np.inf, -np.inf
 
     def cardinality(self) -> int:
-        """Return the number of batches, -1 if unknown; as a `tf.data.Dataset` does."""
+        """Return the number of batches, -2 if unknown; as a `tf.data.Dataset` does."""
         count = self.pieces.count
-        return -1 if count is None else -(-count // self._batch_size)
+        return -2 if count is None else -(-count // self._batch_size)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for _, images, labels in self.pieces.pieces(lambda piece: True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from keras_practical.data.decisions import ReviewItem, apply_decisions, write_decisions
 from keras_practical.data.image_set import ImageFinder
-from keras_practical.data.index import ImageIndex
+from keras_practical.data.index import ImageIndex, printable
 from keras_practical.data.plots import contact_sheet
 from keras_practical.utils.checks import check_choice, check_count
 
@@ -315,7 +315,8 @@ class AuditFindings:
             "class_names": self.index.class_names,
             "findings": [asdict(finding) for finding in self.findings],
         }
-        path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+        text = printable(json.dumps(report, indent=1, ensure_ascii=False))
+        path.write_text(text, encoding="utf-8")
         return path
 
 

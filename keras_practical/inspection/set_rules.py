@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 import numpy as np
 
-from keras_practical.data.index import ImageIndex, ImageRecord
+from keras_practical.data.index import ImageIndex, ImageRecord, printable
+from keras_practical.data.loading import torn_folders
 from keras_practical.inspection.copies import SimilarPair
 from keras_practical.inspection.findings import KINDS, Case, Finding
 from keras_practical.inspection.measures import ImageMeasures
@@ -119,9 +121,14 @@ def group_findings(index: ImageIndex) -> tuple[Finding, ...]:
     if len(known) < len(index):
         labels = [record.label for record in index]
         proposal = groups_in_names([record.name for record in index], labels)
-        if proposal is None:
+        folders = torn_folders(index)
+        if folders:
+            groups = [str(PurePath(record.name).parent) for record in index]
+            source = f"the folders that they lie in, such as {printable(folders[0])}"
+        elif proposal is not None:
+            groups, source = proposal.groups, f"the files' names, such as {proposal.example}"
+        else:
             return ()
-        groups, source = proposal.groups, f"the files' names, such as {proposal.example}"
     members = defaultdict(list)
     for record, group in zip(index, groups, strict=True):
         members[group].append(record)
@@ -141,8 +148,8 @@ def group_findings(index: ImageIndex) -> tuple[Finding, ...]:
             evidence=f"{len(torn):,} of {len(members):,} groups are on both sides of the split, "
             f"by {source}",
             advice="If these are patients, papers or scenes, split by them: "
-            "`load_images(groups=...)`. Otherwise the model is judged by images that it has "
-            "nearly seen.",
+            '`load_images(groups=...)`, or `groups="folder"`. Otherwise the model is judged by '
+            "images that it has nearly seen.",
             cases=tuple(cases),
         ),
     )

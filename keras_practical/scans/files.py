@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_practical.data import dicom
+from keras_practical.data.folders import is_bystander
 from keras_practical.data.reading import array_to_uint8, decode, finish
 from keras_practical.utils.checks import (
     ImageSize,
@@ -32,8 +35,11 @@ def read_volume(
     """Read a scan as a stack of slices, in order, in [0, 255].
 
     Use it to predict a single scan. Slices of DICOM come in the order of their place in the body,
-    from the feet to the head, as those of NIfTI do; other images in the order of their names,
-    numbers by value: `slice_2` before `slice_10`. It has no equivalent in plain Keras.
+    from the feet to the head, as those of NIfTI do: by the position along their normal or, where
+    not all have one, by slice location or instance number, which is said; otherwise the scan is
+    refused. Other images come in the order of their names, numbers by value: `slice_2` before
+    `slice_10`. What lies beside a scan (Thumbs.db, DICOMDIR, licences, texts) is passed over. It
+    has no equivalent in plain Keras.
 
     Args:
         source: A folder that holds the slices of one scan (DICOM or any images), a `.nii` or
@@ -52,6 +58,9 @@ def read_volume(
     Raises:
         ValueError: An argument is outside its choices, or a slice can't be read: the text names
             the file and the reason.
+
+    Warns:
+        UserWarning: Something in the folder was left out, or slices have no position.
 
     Example:
 
@@ -131,13 +140,31 @@ def nifti_slices(path: str | Path) -> list[dicom.Slice]:
     shape = tuple(side for index, side in enumerate(image.shape) if index < 3 or side > 1)
     if len(shape) != 3 or image.get_data_dtype().kind not in "iuf":
         raise ValueError(f"it isn't one volume of grey values, but of shape {image.shape}")
-    values = np.nan_to_num(np.asarray(image.dataobj, "float32").reshape(shape))
+    values = np.asarray(image.dataobj, "float32").reshape(shape)
     # Nibabel's axes grow to the patient's right, front and head.
     values = np.ascontiguousarray(values[::-1, ::-1].transpose(2, 1, 0))
+    measured = np.isfinite(values)
+    if not measured.any():
+        raise ValueError("it has no finite value")
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
+    shown = (values[measured] >= low) & (values[measured] <= high)
+    # Some programs leave a range there that has nothing to do with the values.
+    if high > low and not shown.mean() >= 0.05:
+        _say(
+            Path(path), [f"cal_min and cal_max, {low:g} and {high:g}, leave out nearly all values"]
+        )
+        high = low
     own = dicom.between(low, high) if high > low else None
     height = float(image.affine[2, 2])
-    return [dicom.Slice(part, own_window=own, position=z * height) for z, part in enumerate(values)]
+    return [
+        dicom.Slice(
+            np.where(known, part, 0.0).astype("float32"),
+            own_window=own,
+            outside=None if known.all() else ~known,
+            position=z * height,
+        )
+        for z, (part, known) in enumerate(zip(values, measured, strict=True))
+    ]
 
 
 def _file(path: Path, max_slices: int | None, window: dicom.Window) -> list[np.ndarray]:
@@ -151,24 +178,33 @@ def _file(path: Path, max_slices: int | None, window: dicom.Window) -> list[np.n
         if not dicom.is_dicom(data):
             raise ValueError("a scan is a folder of slices, a NIfTI file or a DICOM file")
         slices = dicom.dicom_slices(data)
-        if (
-            len({slice_.position for slice_ in slices}) == len(slices)
-            and slices[0].position is not None
-        ):
-            slices.sort(key=lambda slice_: slice_.position or 0.0)
+        places = {slice_.position for slice_ in slices}
+        # The frames of a film, or of a projection, have no places: theirs is the file's order.
+        if len(slices) > 1 and None not in places and len(places) > 1:
+            slices, said = dicom.in_order(slices)
+            _say(path, said)
     slices = _spread(slices, max_slices)
     return [array_to_uint8(image) for image in dicom.windowed(slices, window)]
 
 
 def _folder(folder: Path, max_slices: int | None, window: dicom.Window) -> list[np.ndarray]:
     """Return the slices of a folder as uint8 of shape `(height, width, 3)`."""
-    files = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+    below = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+    files = [path for path in below if not is_bystander(path.name)]
     if not files:
         raise ValueError(f"Can't read {folder}: the folder holds no files.")
     files.sort(key=_natural)
     contents = [path.read_bytes() for path in files]
-    if all(dicom.is_dicom(data) for data in contents):
-        return _dicom_folder(folder, files, contents, max_slices, window)
+    marks = [dicom.is_dicom(data) for data in contents]
+    if any(marks):
+        others = [path.name for path, mark in zip(files, marks, strict=True) if not mark]
+        scan = [
+            (path, data) for path, data, mark in zip(files, contents, marks, strict=True) if mark
+        ]
+        if others:
+            _say(folder, [f"left out what isn't DICOM: {', '.join(others[:5])}"])
+        return _dicom_folder(folder, scan, max_slices, window)
+    _check_names(folder, files)
     images = []
     for path, data in _spread(list(zip(files, contents, strict=True)), max_slices):
         pixels, header = decode(data, None, "crop", "rgb", window)
@@ -180,29 +216,30 @@ def _folder(folder: Path, max_slices: int | None, window: dicom.Window) -> list[
 
 def _dicom_folder(
     folder: Path,
-    files: list[Path],
-    contents: list[bytes],
+    files: list[tuple[Path, bytes]],
     max_slices: int | None,
     window: dicom.Window,
 ) -> list[np.ndarray]:
     slices: list[dicom.Slice] = []
-    for path, data in zip(files, contents, strict=True):
+    for path, data in files:
         try:
             slices += dicom.dicom_slices(data)
         # As above.
         except Exception as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ValueError(f"Can't read {path}: {reason}.") from error
-    series = {slice_.series for slice_ in slices}
-    if len(series) > 1:
-        raise ValueError(
-            f"Can't read {folder}: it holds slices of {len(series)} series. Put each into a folder "
-            "of its own."
-        )
-    if all(slice_.position is not None for slice_ in slices):
-        slices.sort(key=lambda slice_: slice_.position or 0.0)
+    try:
+        slices, said = dicom.in_order(slices)
+    except ValueError as error:
+        raise ValueError(f"Can't read {folder}: {error}.") from error
+    _say(folder, said)
     slices = _spread(slices, max_slices)
     return [array_to_uint8(image) for image in dicom.windowed(slices, window)]
+
+
+def _say(source: Path, texts: list[str]) -> None:
+    if texts:
+        warnings.warn(f"{source}: {'; '.join(texts)}.", stacklevel=5)
 
 
 def _spread(items: list[Any], most: int | None) -> list[Any]:
@@ -214,7 +251,30 @@ def _spread(items: list[Any], most: int | None) -> list[Any]:
     return [items[int(index)] for index in indexes]
 
 
+_NUMBER = r"((?:(?<![^\W_])-)?(?<!\d\.)\d+\.\d+(?!\.?\d)|(?:(?<![^\W_])-)?\d+)"
+
+
 def _natural(path: Path) -> list[Any]:
-    """Return a key that sorts numbers in names by value."""
-    parts = re.split(r"(\d+)", path.name)
-    return [int(part) if part.isdigit() else part.lower() for part in parts]
+    """Return a key that sorts numbers in names by value, with their sign and fraction.
+
+    A minus counts after a separator only (`slice-5` is number 5), a point between two numbers only
+    (the dots of DICOM's long names are none).
+    """
+    parts = re.split(_NUMBER, path.stem)
+    key: list[Any] = []
+    for number, part in enumerate(parts):
+        key.append(float(part) if number % 2 else part.lower())
+    return [*key, path.suffix.lower()]
+
+
+def _check_names(folder: Path, files: list[Path]) -> None:
+    """Refuse images of two kinds in one folder: a mask isn't the next slice."""
+    suffixes = Counter(path.suffix.lower() for path in files)
+    if len(suffixes) > 1:
+        named = ", ".join(
+            f"{count} {suffix or 'without extension'}" for suffix, count in suffixes.items()
+        )
+        raise ValueError(
+            f"Can't read {folder}: it holds files of several kinds ({named}), and which of them "
+            "are the scan isn't clear. Leave one kind there."
+        )

@@ -206,8 +206,8 @@ def _list(
         files.images, files.names, files.labels, files.splits, strict=True
     ):
         parts = name.split("/")
-        # The class folder is the first or, below one of a split, the second.
-        depth = 1 if parts[0] == files.class_names[label] else 2
+        # The class's folder is the first or, below those of a split, a later one.
+        depth = parts.index(files.class_names[label]) + 1
         alone = is_nifti(path) or len(parts) == depth + 1
         scan = name if alone else "/".join(parts[:-1])
         scans[scan] = (path if alone else path.parent, label, split)

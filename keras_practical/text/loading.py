@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_practical.data.sources import Listing, source_kind
 from keras_practical.data.splitting import decide_splits
-from keras_practical.text.files import read_file, read_text_table
+from keras_practical.data.tables import TABLES, read_table, read_text
 from keras_practical.text.normalization import FORMS, normalize_text
 from keras_practical.text.problems import TextProblem, check_labels, unusable
 from keras_practical.text.sources import (
@@ -263,7 +263,7 @@ def _list(
     data_dir: str | Path | None,
 ) -> list[TextRow]:
     """Choose the kind of source."""
-    kind = source_kind(source, tables=(".tsv", ".csv", ".tsv.gz", ".csv.gz"))
+    kind = source_kind(source, tables=TABLES)
     if kind == "arrays":
         return rows_of_arrays(source)
     if kind in ("unknown", "index"):
@@ -294,13 +294,13 @@ def _plain(source: Any, column: str | None, encoding: str | None) -> list[str]:
     path = Path(source)
     if path.is_dir():
         files = sorted(f for f in path.rglob("*") if f.is_file() and not f.name.startswith("."))
-        return [read_file(file, encoding=encoding) for file in files]
+        return [read_text(file, encoding=encoding) for file in files]
     if column is not None:
-        table = read_text_table(path, encoding=encoding)
+        table = read_table(path, encoding=encoding, strip=False, prose=True)
         if column not in table.columns:
             raise ValueError(f"{path} has no column {column!r}, only {', '.join(table.columns)}.")
         return [cells[column] for _, cells in table.rows]
-    return read_file(path, encoding=encoding).split("\n")
+    return read_text(path, encoding=encoding).split("\n")
 
 
 def _report(problems: Mapping[int, TextProblem], total: int, on_error: str) -> None:

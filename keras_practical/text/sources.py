@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_practical.data.named_sets import open_tfds
-from keras_practical.data.sources import SPLIT_NAMES, decided
-from keras_practical.text.files import read_file, read_text_table
+from keras_practical.data.folders import (
+    SPLIT_NAMES,
+    class_folders,
+    files_below,
+    is_bystander,
+    split_folders,
+)
+from keras_practical.data.named_sets import open_tfds, warn_of_hidden
+from keras_practical.data.sources import decided
+from keras_practical.data.tables import read_table, read_text
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Arrays
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["TextRow", "rows_of_arrays", "rows_of_folder", "rows_of_table", "rows_of_tfds"]
 
 _TABLES = (".tsv", ".csv")
+_UNLABELLED = {"unsup", "unlabelled", "unlabeled"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def rows_of_table(
     Traceback (most recent call last):
     ValueError: There is no file 'no_such.tsv' ...
     """
-    table = read_text_table(file, encoding=encoding)
+    table = read_table(file, encoding=encoding, strip=False, prose=True)
     given: dict[str, str | Sequence[str]] = dict(columns or {})
     unknown = set(given) - {"text", "label", "split"}
     if unknown:
@@ -113,8 +122,10 @@ def rows_of_folder(
 
     Args:
         folder: Either `train.tsv`, `validation.tsv` and `test.tsv` (or `.csv`; the last two
-            optional); or one folder of text files for each class, with or without `train/`,
-            `validation/` and `test/` above. Hidden files are passed over.
+            optional; `dev`, `valid` and `val` also stand for validation); or one folder of text
+            files for each class, with or without `train/`, `validation/` and `test/` above. Hidden
+            files are passed over, and so are texts without a class (IMDB's `unsup`), with a
+            warning.
         columns: As in `rows_of_table`.
         encoding: As in `load_texts`.
 
@@ -147,30 +158,35 @@ def rows_of_folder(
                 file, columns=columns, split=decided(split, tables), encoding=encoding
             )
         ]
-    parts: dict[str, Path] = {}
-    for child in _folders(root):
-        if child.name.lower() in SPLIT_NAMES:
-            _add_once(parts, SPLIT_NAMES[child.name.lower()], child)
-    chosen = {decided(split, parts): path for split, path in parts.items()}
-    if "train" not in parts:
-        chosen = {None: root}
+    parts = split_folders(root)
+    classes = {split: class_folders(path) for split, path in parts.folders.items()}
+    named = {child.name for children in classes.values() for child in children}
+    unlabelled = _unlabelled(root, classes)
     rows = []
-    for split, path in chosen.items():
-        for class_folder in _folders(path):
-            files = sorted(
-                f
-                for f in class_folder.rglob("*")
-                if f.is_file() and not any(p.startswith(".") for p in f.relative_to(root).parts)
+    for split, children in classes.items():
+        missing = sorted(named - unlabelled - {child.name for child in children})
+        if missing:
+            raise ValueError(
+                f"Class {missing[0]!r} isn't in {str(parts.folders[split])!r}, only in another "
+                "part of the data. Every split needs a folder for each class: check the spelling, "
+                "or move some texts."
             )
+        for child in children:
+            if child.name in unlabelled:
+                continue
+            files = [
+                file
+                for file in files_below(child, side_files=False).files
+                if not is_bystander(file.name, side_files=False)
+            ]
             if not files:
                 raise ValueError(
-                    f"Class {class_folder.name!r} has no texts: {str(class_folder)!r} is empty. "
+                    f"Class {child.name!r} has no texts: {str(child)!r} is empty. "
                     "Add some, or remove the folder."
                 )
-            for file in files:
-                rows.append(
-                    TextRow(str(file), read_file(file, encoding=encoding), class_folder.name, split)
-                )
+            for file in sorted(files):
+                text = read_text(file, encoding=encoding)
+                rows.append(TextRow(str(file), text, child.name, split))
     if not rows:
         raise ValueError(
             f"{root} has neither a train.tsv or train.csv nor class folders. Put the texts of each "
@@ -259,13 +275,18 @@ def rows_of_tfds(
     )
     keys, features = builder.info.supervised_keys, builder.info.features
     names = features[keys[1]].names
-    rows = []
+    rows, hidden = [], []
     for key, split in splits.items():
         for position, example in enumerate(tfds.as_numpy(builder.as_dataset(split=key))):
+            # Sets of competitions keep the labels of their test data to themselves.
+            if example[keys[1]] < 0:
+                hidden.append(f"tfds:{name}/{key}[{position}]")
+                continue
             text = bytes(example[keys[0]]).decode("utf-8", errors="replace")
             place = f"tfds:{name}/{key}[{position}]"
             chosen = decided(split, splits.values())
             rows.append(TextRow(place, text, names[int(example[keys[1]])], chosen))
+    warn_of_hidden(name, hidden)
     return rows
 
 
@@ -277,5 +298,15 @@ def _add_once(parts: dict[str, Path], split: str, path: Path) -> None:
     parts[split] = path
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _unlabelled(root: Path, classes: Mapping[str | None, Sequence[Path]]) -> set[str]:
+    """Return folders of texts that have no class, as IMDB's reviews come with, and say so."""
+    in_all = set.intersection(*({child.name for child in own} for own in classes.values()))
+    everywhere = {child.name for own in classes.values() for child in own}
+    unlabelled = {name for name in everywhere - in_all if name.lower() in _UNLABELLED}
+    if unlabelled:
+        warnings.warn(
+            f"{root}: {', '.join(sorted(unlabelled))} holds texts without a class, which are left "
+            "out. `load_unlabelled_texts` reads them.",
+            stacklevel=4,
+        )
+    return unlabelled

@@ -92,6 +92,7 @@ def test_cmyk_becomes_rgb():
         ([0, 100, 200, 255], [0, 0, 1, 1]),
     ],
 )
+@pytest.mark.filterwarnings("ignore:the image given. its 16-bit values end at 255")
 def test_16_bits_are_scaled_by_257(values, expected, dtype, file_format):
     image = Image.fromarray(np.array([values], dtype))
     assert greys_of(saved(image, file_format)) == expected
@@ -101,17 +102,50 @@ def test_16_bits_are_scaled_by_257(values, expected, dtype, file_format):
     ("dtype", "values", "expected"),
     [
         ("float32", [0.0, 0.2, 1.0], [0, 51, 255]),
-        ("float32", [-3.0, 51.0, 200.0], [0, 51, 200]),
-        ("float32", [0.0, 200.0, 1000.0], [0, 51, 255]),
+        ("float32", [0.0, 51.0, 200.0], [0, 51, 200]),
         ("float32", [np.nan, np.inf, 1.0], [0, 0, 255]),
         ("float32", [0.0, 0.0, 0.0], [0, 0, 0]),
-        ("int32", [-1, 7, 255], [0, 7, 255]),
-        ("int32", [0, 257, 65535], [0, 1, 255]),
-        ("int32", [0, 20_000, 100_000], [0, 51, 255]),
+        ("int32", [0, 7, 255], [0, 7, 255]),
     ],
 )
 def test_deep_tiff_is_scaled_by_its_range(dtype, values, expected):
     assert greys_of(saved(Image.fromarray(np.array([values], dtype)), "TIFF")) == expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("float32", [-3.0, 51.0, 200.0]),
+        ("float32", [0.0, 200.0, 1000.0]),
+        ("int32", [-1, 7, 255]),
+        ("int32", [0, 257, 65535]),
+        ("int32", [-1000, 0, 3000]),
+    ],
+)
+def test_deep_tiff_of_another_range_needs_a_window(dtype, values):
+    data = saved(Image.fromarray(np.array([values], dtype)), "TIFF")
+    with pytest.raises(ValueError, match=r"its values go from .*: pass window=\(center, width\)"):
+        read_image(data)
+    low, high = min(values), max(values)
+    expected = np.rint(255 * (np.array(values) - low) / (high - low)).astype(int).tolist()
+    assert read_image(data, window="full")[0, :, 0].tolist() == expected
+    assert read_image(data, window=((low + high) / 2, high - low))[0, :, 0].tolist() == expected
+
+
+def test_float_tiff_just_above_one_is_read_as_its_neighbours_are():
+    ramp = np.linspace(0, 1, 64, dtype="float32")[None]
+    below = read_image(saved(Image.fromarray(ramp * 0.999), "TIFF"))
+    with pytest.warns(UserWarning, match="its values go to 1.001; those above 1 count as white"):
+        above = read_image(saved(Image.fromarray(ramp * 1.001), "TIFF"))
+    assert np.abs(below.astype(int) - above).max() <= 1
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_12_bits_in_16_are_said_to_be_nearly_black(file_format):
+    data = saved(Image.fromarray(np.array([[0, 2048, 4095]], "uint16")), file_format)
+    with pytest.warns(UserWarning, match="16-bit values end at 4095 of 65,535"):
+        assert read_image(data)[0, :, 0].tolist() == [0, 8, 16]
+    assert read_image(data, window=(2047.5, 4095))[0, :, 0].tolist() == [0, 128, 255]
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "TIFF"])
@@ -150,7 +184,9 @@ def test_truncated_file_is_named(file_format, tmp_path, rng):
     ("data", "reason"),
     [
         (b"", "the file is empty"),
-        (b"<html>Not found</html>", "it is not an image in a known format"),
+        (b"<html>Not found</html>", "it is a text"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC photos need"),
         (GARBAGE, "it is not an image in a known format"),
         (b"\xff\xd8\xff" + GARBAGE, ".+"),
         (b"\x89PNG\r\n\x1a\n" + GARBAGE, ".+"),
@@ -271,6 +307,7 @@ def test_real_files_keep_their_colors(file):
 @pytest.mark.real_data
 @pytest.mark.parametrize("file", ["16bit.cropped.tif", "16bit.MM.deflate.tif"])
 def test_real_16_bit_files_are_dark_but_not_black(file):
-    grey = read_image(awkward(f"pillow-images__{file}"))
+    with pytest.warns(UserWarning, match="nearly black"):
+        grey = read_image(awkward(f"pillow-images__{file}"))
     # 291 to 694 of 65535.
     assert (grey.min(), grey.max()) == (1, 3)

@@ -265,7 +265,7 @@ def test_broken_validation_files_are_found_before_training(pets):
     with pytest.warns(UserWarning, match=r"1 of 20 images can't be read:\n.*broken data"):
         data = load(pets, cache=None)
     assert [record.name for record in data.index.problems] == [broken.name]
-    assert (len(greys(data.train)), len(greys(data.validation))) == (16, 3)
+    assert (len(greys(data.train)), len(greys(data.validation))) == (15, 4)
 
 
 @pytest.mark.filterwarnings("ignore:Left out")
@@ -301,7 +301,10 @@ def test_bad_argument_is_named(argument, values):
 @pytest.mark.parametrize(
     ("option", "value", "owner"),
     [
-        ("class_names", ["a", "b"], "arrays"),
+        ("class_names", ["a", "b"], "arrays, a folder and a CSV file"),
+        ("splits", {"train": "a"}, "a folder"),
+        ("suffix", ".png", "a CSV file"),
+        ("encoding", "cp1252", "a CSV file"),
         ("columns", {"path": "image"}, "a CSV file"),
         ("data_dir", "data", '"tfds:NAME"'),
     ],

@@ -181,12 +181,38 @@ def test_array_of_any_shape_and_dtype(shape, dtype):
     assert (result.dtype, result.shape, set(result.flat)) == (np.uint8, (2, 3, 3), {200})
 
 
-def test_array_is_rounded_and_clipped():
-    values = np.array([[-5.0, 0.4, 99.6, 300.0]])
-    assert read_image(values)[0, :, 0].tolist() == [0, 0, 100, 255]
+def test_array_is_rounded():
+    assert read_image(np.array([[0.4, 99.6, 255.0]]))[0, :, 0].tolist() == [0, 100, 255]
 
 
-@pytest.mark.parametrize("shape", [(3,), (2, 2, 4), (2, 2, 2), (0, 3), (1, 2, 2, 3)])
+@pytest.mark.parametrize(
+    "values", [[-5.0, 99.0], [0, 300], [0.0, 0.5, 1.0], [-1000, 3000], [0.0, np.nan], [0, 65535]]
+)
+def test_array_of_another_range_is_refused(values):
+    with pytest.raises(ValueError, match=r"values must lie in \[0, 255\].*image \* 255"):
+        read_image(np.array([values]))
+
+
+def test_truth_values_are_a_mask_and_said_to_be():
+    with pytest.warns(UserWarning, match="white where true"):
+        assert read_image(np.array([[True, False]]))[0, :, 0].tolist() == [255, 0]
+
+
+def test_transparency_of_an_array_becomes_white():
+    pixels = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]], "uint8")
+    assert read_image(pixels)[0].tolist() == [[10, 20, 30], [255, 255, 255], [204, 204, 204]]
+
+
+def test_pillows_own_image_is_read_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], "uint8"))
+    stored.getexif()[0x0112] = 6
+    # A quarter turn clockwise: the left pixel comes to the top.
+    assert read_image(stored)[:, 0].tolist() == [[255, 0, 0], [0, 0, 255]]
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 5), (2, 2, 2), (0, 3), (1, 2, 2, 3)])
 def test_array_of_a_wrong_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"the image given: an array must be of shape"):
         read_image(np.zeros(shape, "uint8"))

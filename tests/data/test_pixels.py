@@ -176,20 +176,21 @@ def test_interrupted_build_leaves_no_file(files, tmp_path, monkeypatch):
     assert greys(again) == list(GREYS)
 
 
-def test_check_files_decodes_only_what_it_must(files, decoded):
+def test_check_rows_decodes_what_check_headers_only_looks_at(files, decoded):
     data = bytearray(files[0].read_bytes())
     data[data.index(b"IDAT") + 6] ^= 255
     broken = files[0].with_name("broken.png")
     broken.write_bytes(data)
-    headers = store([broken, broken, files[0]]).check_files([True, False, False], verbose=False)
-    assert headers[0].problem == "broken data stream when reading image file"
-    assert headers[1:] == [Header(4, 4)] * 2
+    some = store([broken, broken, files[0]])
+    assert some.check_headers(verbose=False) == [Header(4, 4)] * 3
+    [header] = some.check_rows([0], verbose=False)
+    assert header.problem == "broken data stream when reading image file"
     assert decoded == [broken]
 
 
 def test_read_reports_a_file_that_went_once(files):
     some = store(files)
-    assert some.check_files([False] * 3, verbose=False) == [Header(4, 4)] * 3
+    assert some.check_headers(verbose=False) == [Header(4, 4)] * 3
     files[1].unlink()
     with pytest.warns(UserWarning, match=r"^Left out .*20\.png: there is no such file\.$"):
         batch, readable = some.read([0, 1])

@@ -1,13 +1,14 @@
 """Listings of folders, CSV files, arrays and digits, and what they say of wrong ones."""
 
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from keras_practical.data import sources
+from keras_practical.data import folders
 from keras_practical.data.named_sets import from_digits
-from keras_practical.data.sources import from_arrays, from_csv, from_folder
+from keras_practical.data.sources import from_arrays, from_csv, from_folder, source_kind
 
 
 def fill(root, *paths):
@@ -106,7 +107,7 @@ def test_folder_with_an_empty_class_folder_is_refused(tmp_path):
 def test_missing_folder_says_where_it_looked(tmp_path):
     with pytest.raises(ValueError, match=r"There is no folder '.*gone'.*looked in"):
         from_folder(tmp_path / "gone")
-    with pytest.raises(ValueError, match="There is no folder"):
+    with pytest.raises(ValueError, match="is a file, and neither a folder nor a table"):
         from_folder(fill(tmp_path, "file") / "file")
 
 
@@ -155,16 +156,16 @@ def test_csv_split_column(given, splits, tmp_path):
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        ("", None, "has no column 'path'; its columns are none"),
+        ("", None, "is empty"),
         ("file,label\n1,a\n2,b\n", None, "no column 'path'; its columns are file, label"),
         ("path,kind\n1,a\n2,b\n", None, "no column 'label'"),
         ("path,label\n1,a\n2,b\n", {"label": "dx"}, "no column 'dx'"),
         ("path,label\n1,a\n2,b\n", {"split": "fold"}, "no column 'fold'"),
         ("path,label\n1,a\n2,\n", None, "line 3: column 'label' is empty"),
         ("path,label\n1,a\n\n  ,b\n", None, "line 4: column 'path' is empty"),
-        ("path,label\n1,a\n2\n", None, "line 3: column 'label' is empty"),
+        ("path,label\n1,a\n2\n", None, "line 3: 1 cells where the first line has 2"),
         ("path,label,split\n1,a,train\n2,b,\n", None, "line 3: column 'split' is empty"),
-        ("path,label,split\n1,a,train\n2,b,dev\n", None, "line 3: 'dev' is no split"),
+        ("path,label,split\n1,a,train\n2,b,later\n", None, "line 3: 'later' is no split"),
         ("path,label\n1,a\n2,a\n", None, r"Column 'label' of .* has one class \('a'\)"),
         ("path,label\n", None, "no classes"),
     ],
@@ -175,7 +176,7 @@ def test_csv_says_what_is_wrong(text, columns, message, tmp_path):
 
 
 def test_csv_of_another_encoding_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"table\.csv isn't in UTF-8"):
+    with pytest.raises(ValueError, match=r"table\.csv, line 2: this isn't utf-8"):
         from_csv(table(tmp_path, "path;label\n1;dög\n2;cat\n", encoding="cp1252"))
 
 
@@ -260,15 +261,104 @@ def test_digits_are_scaled_to_bytes():
 
 def test_listing_does_not_depend_on_the_file_systems_order(tmp_path, monkeypatch):
     fill(tmp_path, *(f"{name}/{number}" for name in "ab" for number in range(5)))
-    walk, listings = sources.os.walk, []
+    walk, listings = folders.os.walk, []
     for reverse in (False, True):
         monkeypatch.setattr(
-            sources.os,
+            folders.os,
             "walk",
-            lambda top, reverse=reverse: (
+            lambda top, followlinks, reverse=reverse: (
                 (parent, folders, sorted(files, reverse=reverse))
-                for parent, folders, files in walk(top)
+                for parent, folders, files in walk(top, followlinks=followlinks)
             ),
         )
         listings.append(from_folder(tmp_path))
     assert listings[0] == listings[1]
+
+
+def test_an_image_on_two_lines_counts_once_and_is_accounted_for(tmp_path):
+    text = "path,label\na.png,cat\nb.png,dog\n./a.png,cat\n"
+    listing = from_csv(table(tmp_path, text))
+    assert listing.names == ["a.png", "b.png"]
+    [line] = listing.passed_over
+    assert (line.name[-6:], line.reason) == ("line 4", "line 2 names this image already")
+
+
+@pytest.mark.parametrize("columns", ["label", "split", "group"])
+def test_an_image_that_two_lines_describe_otherwise_is_refused(columns, tmp_path):
+    rows = {"label": "a.png,dog,train,p", "split": "a.png,cat,test,p", "group": "a.png,cat,train,q"}
+    text = f"path,label,split,who\na.png,cat,train,p\nb.png,dog,train,p\n{rows[columns]}\n"
+    with pytest.raises(ValueError, match=rf"line 4: 'a\.png' has the {columns} .* on line 2"):
+        from_csv(table(tmp_path, text), group="who")
+
+
+def test_absolute_paths_give_the_names_that_relative_ones_give(tmp_path):
+    rows = [f"x/{name}{number}.png,{name}" for name in ("cat", "dog") for number in range(3)]
+    near = from_csv(table(tmp_path, "path,label\n" + "\n".join(rows)))
+    whole = "path,label\n" + "\n".join(f"{tmp_path}/{row}" for row in rows)
+    assert from_csv(table(tmp_path, whole)).names == near.names
+    assert near.names[0] == "x/cat0.png"
+    # The list may lie elsewhere: then names count from the folder that all files share.
+    (tmp_path / "lists").mkdir()
+    assert from_csv(table(tmp_path / "lists", whole)).names == [n[2:] for n in near.names]
+
+
+def test_kaggles_table_of_ids(tmp_path):
+    text = "id_code,diagnosis\n000c,0\n0a1b,2\n"
+    listing = from_csv(
+        table(tmp_path, text),
+        columns={"path": "id_code", "label": "diagnosis"},
+        folder=tmp_path / "train_images",
+        suffix=".png",
+    )
+    assert listing.images == [tmp_path / "train_images" / f"{n}.png" for n in ("000c", "0a1b")]
+    assert listing.class_names == ("0", "2")
+
+
+def test_data_frame_is_a_table(tmp_path):
+    import pandas
+
+    frame = pandas.DataFrame(
+        {"path": ["a.png", "b.png", "c.png"], "label": ["x", "y", "x"], "who": [7.0, 8.0, 7.0]}
+    )
+    listing = from_csv(frame, group="who", folder=tmp_path)
+    assert listing.groups == ["7", "7", "8"]
+    assert listing.images[1] == tmp_path / "c.png"
+    frame.loc[1, "label"] = None
+    with pytest.raises(ValueError, match="the DataFrame, line 1: column 'label' is empty"):
+        from_csv(frame)
+
+
+@pytest.mark.parametrize("cell", ["nan", "NaN", "N/A"])
+def test_what_stands_for_nothing_is_no_class(cell, tmp_path):
+    with pytest.raises(ValueError, match="line 3: column 'label' is empty"):
+        from_csv(table(tmp_path, f"path,label\na,x\nb,{cell}\n"))
+
+
+@pytest.mark.parametrize("pair", [("Cat", "cat"), ("2", "2.0"), ("big_dog", "Big dog")])
+def test_classes_that_differ_in_spelling_only_are_said(pair, tmp_path):
+    text = f"path,label\na,{pair[0]}\nb,{pair[1]}\nc,other\n"
+    with pytest.warns(UserWarning, match=f"{pair[0]}.*{pair[1]}.*differ in spelling only|.*only"):
+        assert len(from_csv(table(tmp_path, text)).class_names) == 3
+
+
+def test_class_names_choose_and_order(tmp_path):
+    fill(tmp_path, "cats/1", "dogs/1", "dogs/2", "horses/1")
+    listing = from_folder(tmp_path, class_names=["horses", "cats"])
+    assert listing.class_names == ("horses", "cats")
+    assert list(zip(listing.names, listing.labels, strict=True)) == [("horses/1", 0), ("cats/1", 1)]
+    assert [Path(item.name).name for item in listing.passed_over] == ["dogs"]
+    # A class without a folder keeps its number.
+    assert from_folder(tmp_path, class_names=["birds", "cats"]).labels == (1,)
+    with pytest.raises(ValueError, match="a folder for none of the classes"):
+        from_folder(tmp_path, class_names=["birds", "fish"])
+    text = "path,label\n1,cat\n2,dog\n3,cow\n"
+    listing = from_csv(table(tmp_path, text), class_names=["dog", "cat"])
+    assert (listing.names, listing.labels) == (["2", "1"], [0, 1])
+    assert "line 4" in listing.passed_over[0].name
+
+
+def test_a_folder_called_digits_is_the_users(tmp_path, monkeypatch):
+    monkeypatch.chdir(fill(tmp_path, "digits/zero/1", "digits/one/1"))
+    assert source_kind("digits") == "folder"
+    monkeypatch.chdir(tmp_path / "digits")
+    assert source_kind("digits") == "digits"

@@ -197,3 +197,21 @@ def test_a_paper_on_both_sides_of_the_official_lung_ct_split_is_found():
     with pytest.warns(UserWarning, match=r"1 of \d+ groups .*'2020\.03\.13\.20035212'"):
         data = load_images(folder, image_size=16, groups=papers, verbose=False)
     assert len(data.index.split("validation")) == 118
+
+
+def test_groups_spelled_in_two_ways_are_one_and_said():
+    data = listing([0, 1] * 12)
+    numbers = {f"{n}": n // 3 if n % 2 else float(n // 3) for n in range(24)}
+    by_name = dict(zip(data.names, numbers.values(), strict=True))
+    # 7 and 7.0 are the same number: nothing to say.
+    assert len(set(groups_of(data, by_name))) == 8
+    letters = {name: f"{'P' if n % 2 else 'p'}{n // 3}" for n, name in enumerate(data.names)}
+    with pytest.warns(UserWarning, match="differ in spelling only count as one"):
+        assert len(set(groups_of(data, letters))) == 8
+
+
+def test_a_group_that_is_not_a_number_is_none():
+    data = listing([0, 1] * 4)
+    unknown = {name: float("nan") if n % 2 else "p" for n, name in enumerate(data.names)}
+    with pytest.raises(ValueError, match="has no group for"):
+        groups_of(data, unknown)

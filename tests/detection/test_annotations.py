@@ -1,6 +1,7 @@
 """Annotation files as tools write them, and with what people and tools get wrong."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,10 +225,12 @@ def test_boxes_drawn_on_a_sideways_photo_are_told(folder):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (100, 80)).save(folder / "a.jpg", exif=exif)
-    # Upright it's 80 wide and 100 high.
-    data = read(dlib(folder, [box(1, 1, 9, 9)], image="a.jpg", more="<image file='b.png'/>"))
-    assert len(data) == 1
-    assert "100 x 80 pixels, but it has 80 x 100 (turned upright by its EXIF)" in data.problems[0]
+    # Upright it's 80 wide and 100 high; the file says 100 x 80, as its pixels are stored.
+    data = read(dlib(folder, [box(1, 2, 9, 20)], image="a.jpg"))
+    assert "a.jpg: its boxes are on the pixels as the file has them" in data.problems[0]
+    # A quarter turn clockwise: left becomes top, and top is counted from the right.
+    assert data.images[0].boxes.tolist() == [[80 - 2 - 20, 1, 80 - 2, 1 + 9]]
+    assert (data.images[0].width, data.images[0].height) == (80, 100)
 
 
 def test_class_names_fix_the_order_and_tell_strangers(folder):
@@ -246,17 +249,21 @@ def test_class_names_fix_the_order_and_tell_strangers(folder):
     ],
 )
 def test_what_is_no_number_is_told(folder, text, message):
-    data = read(dlib(folder, [f"<box {text}/>", box(1, 1, 9, 9)]))
-    assert len(data.images[0].boxes) == 1
+    more = "<image file='b.png'/>"
+    data = read(dlib(folder, [f"<box {text}/>", box(1, 1, 9, 9)], more=more))
     assert message in data.problems[0]
+    assert "1 of its objects have no box that can be read" in data.problems[1]
+    # The other image is there, and the one with the object that would count as background isn't.
+    assert [Path(image.name).name for image in data] == ["b.png"]
 
 
 def test_coco_entries_that_lead_nowhere_are_told(folder):
     path = coco(folder, [(3, [1, 1, 9, 9], {}), (9, [1, 1, 2, 2], {}), (3, None, {})])
     data = read(path)
-    assert len(data.images[0].boxes) == 1
     assert "line 28: there is no category 9" in data.problems[0]
     assert "bbox must be four numbers. Received: None" in data.problems[1]
+    assert "2 of its objects have no box that can be read" in data.problems[2]
+    assert [len(image.boxes) for image in data] == [0]
 
 
 @pytest.mark.parametrize(

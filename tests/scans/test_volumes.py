@@ -295,3 +295,145 @@ def test_ensemble_of_one_or_of_others_is_refused():
         transfer.ensemble([first])
     with pytest.raises(ValueError, match="same inputs and outputs"):
         transfer.ensemble([first, transfer.classifier(tiny_backbone(1), 2)])
+
+
+def scan_of(folder, slices):
+    """Write slices, each `(value, attributes)`; an attribute of `None` is taken out."""
+    import io
+
+    import pydicom
+
+    folder.mkdir(exist_ok=True)
+    for number, (value, attributes) in enumerate(slices):
+        dataset = pydicom.dcmread(io.BytesIO(dicom_slice(value, 0.0)))
+        for name in ("InstanceNumber", "SliceLocation", "AcquisitionNumber"):
+            if name in dataset:
+                delattr(dataset, name)
+        for name, content in attributes.items():
+            if content is None:
+                delattr(dataset, name)
+            else:
+                setattr(dataset, name, content)
+        # A PACS names files as it likes.
+        dataset.save_as(folder / f"{(7 * number) % 5}_{number}.dcm", enforce_file_format=True)
+    return folder
+
+
+def order(folder):
+    return np.argsort(np.argsort(read_volume(folder)[:, 0, 0, 0])).tolist()
+
+
+@pytest.mark.parametrize("rows", [[1, 0, 0, 0, 1, 0], [1, 0, 0, 0, -1, 0], [-1, 0, 0, 0, 1, 0]])
+def test_slices_go_to_the_head_however_their_rows_run(rows, tmp_path):
+    slices = [
+        (100 * k, {"ImagePositionPatient": [0, 0, 2.0 * k], "ImageOrientationPatient": rows})
+        for k in range(4)
+    ]
+    assert order(scan_of(tmp_path, slices)) == [0, 1, 2, 3]
+
+
+def test_position_without_directions_counts_along_the_body(tmp_path):
+    slices = [
+        (100 * k, {"ImagePositionPatient": [0, 0, 2.0 * k], "ImageOrientationPatient": None})
+        for k in range(4)
+    ]
+    assert order(scan_of(tmp_path, slices)) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["SliceLocation", "InstanceNumber"])
+def test_without_every_position_another_order_is_taken_and_said(name, tmp_path):
+    slices = [
+        (100 * k, {"ImagePositionPatient": None if k == 2 else [0, 0, -3.0 * k], name: k + 1})
+        for k in range(4)
+    ]
+    with pytest.warns(UserWarning, match=f"not every slice has a position.*{name}"):
+        assert order(scan_of(tmp_path, slices)) == [0, 1, 2, 3]
+
+
+def test_slices_without_any_order_are_refused(tmp_path):
+    slices = [(100 * k, {"ImagePositionPatient": None}) for k in range(3)]
+    with pytest.raises(ValueError, match="nothing in its slices tells their order"):
+        read_volume(scan_of(tmp_path, slices))
+
+
+def test_two_phases_in_one_folder_are_refused(tmp_path):
+    slices = [
+        (k, {"ImagePositionPatient": [0, 0, k % 3], "AcquisitionNumber": 1 + k // 3})
+        for k in range(6)
+    ]
+    with pytest.raises(ValueError, match=r"more than one stack.*AcquisitionNumber 1"):
+        read_volume(scan_of(tmp_path, slices))
+
+
+def test_slices_of_two_directions_are_refused(tmp_path):
+    slices = [
+        (k, {"ImagePositionPatient": [0, k, k], "ImageOrientationPatient": rows})
+        for k, rows in enumerate(([1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, -1]))
+    ]
+    with pytest.raises(ValueError, match="lie in several directions"):
+        read_volume(scan_of(tmp_path, slices))
+
+
+def test_localizers_are_left_out_and_said(tmp_path):
+    slices = [(100 * k, {"ImagePositionPatient": [0, 0, 2.0 * k]}) for k in range(3)]
+    overview = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SeriesInstanceUID": "9"}
+    scan_of(tmp_path, [*slices, (7, overview)])
+    with pytest.warns(UserWarning, match="left out 1 localizers"):
+        assert order(tmp_path) == [0, 1, 2]
+
+
+def test_what_lies_beside_a_scan_is_passed_over(tmp_path):
+    slices = [(100 * k, {"ImagePositionPatient": [0, 0, 2.0 * k]}) for k in range(3)]
+    scan_of(tmp_path, slices)
+    for name in ("Thumbs.db", "LICENSE", "069.xml", "DICOMDIR", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert order(tmp_path) == [0, 1, 2]
+    (tmp_path / "preview.jpg").write_bytes(b"x")
+    with pytest.warns(UserWarning, match="left out what isn't DICOM: preview.jpg"):
+        assert order(tmp_path) == [0, 1, 2]
+
+
+def test_dicom_without_its_preamble_is_read(tmp_path):
+    whole = dicom_slice(100, 0.0)
+    (tmp_path / "old.dcm").write_bytes(whole[132:])
+    (tmp_path / "new.dcm").write_bytes(whole)
+    assert np.array_equal(read_volume(tmp_path / "old.dcm"), read_volume(tmp_path / "new.dcm"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["slice_-10.5", "slice_-2", "slice_3", "slice_12"],
+        ["z1.25", "z1.5", "z2", "z10"],
+        ["1.2.840.9", "1.2.840.10", "1.2.841.1", "1.2.841.2"],
+        ["slice-2", "slice-3", "slice-10", "slice-11"],
+    ],
+)
+def test_numbers_in_names_count_by_value(names, tmp_path):
+    values = [10, 20, 30, 40]
+    write_slices(tmp_path / "scan", values, names)
+    assert read_volume(tmp_path / "scan")[:, 0, 0, 0].tolist() == values
+
+
+def test_images_of_several_kinds_are_refused(tmp_path):
+    write_slices(tmp_path / "scan", [1, 2])
+    (tmp_path / "scan" / "mask.tif").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"several kinds \(.*\.tif"):
+        read_volume(tmp_path / "scan")
+
+
+def test_nifti_with_gaps_and_a_bogus_range(tmp_path):
+    import nibabel
+
+    values = np.linspace(0, 1000, 64, dtype="float32").reshape(4, 4, 4)
+    values[0, 0, 0], values[1, 1, 1] = np.nan, np.inf
+    image = nibabel.Nifti1Image(values, np.eye(4))
+    nibabel.save(image, tmp_path / "gaps.nii")
+    volume = read_volume(tmp_path / "gaps.nii")
+    # The infinite voxel is black and decides nothing: the largest finite one is white.
+    assert volume.max() == 255
+    assert np.unique(volume).size > 50
+    image.header["cal_min"], image.header["cal_max"] = -5.0, -1.0
+    nibabel.save(image, tmp_path / "bogus.nii")
+    with pytest.warns(UserWarning, match="cal_min and cal_max.*leave out nearly all values"):
+        assert np.array_equal(read_volume(tmp_path / "bogus.nii"), volume)
