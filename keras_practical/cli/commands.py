@@ -74,6 +74,8 @@ def evaluate(
             photos,
             image_size=tuple(size),
             color_mode="grayscale" if channels == 1 else "rgb",
+            # A model that has names is judged by them; images of other classes are passed over.
+            class_names=kp.models.class_names_of(classifier) if Path(photos).exists() else None,
             validation_fraction=0,
             download=download,
         )

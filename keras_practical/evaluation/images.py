@@ -61,6 +61,11 @@ class WatchedReading:
         self._digests: list[str] = []
         self._low, self._high = np.inf, -np.inf
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes, as the data have them."""
+        return self.pieces.class_names
+
     def cardinality(self) -> int:
         """Return the number of batches, -2 if unknown; as a `tf.data.Dataset` does."""
         count = self.pieces.count

@@ -20,6 +20,7 @@ from keras_practical.evaluation.plots import accuracies
 from keras_practical.evaluation.plots import confusion as draw_confusion
 from keras_practical.evaluation.prediction import predict_with_labels
 from keras_practical.evaluation.properties import AccuracyByProperty, accuracy_by_property
+from keras_practical.models.class_names import class_names_of
 from keras_practical.utils.checks import (
     ImageSize,
     check_choice,
@@ -407,10 +408,12 @@ def interpret(
         reading,
         multi_label=multi_label,
         from_logits=from_logits,
+        by_name=class_names is None,
         batch_size=batch_size,
         verbose=verbose,
     )
-    names = tuple(class_names or reading.pieces.class_names or _numbers(probabilities.shape[1]))
+    known = class_names or class_names_of(model) or reading.class_names
+    names = tuple(known or _numbers(probabilities.shape[1]))
     if len(names) != probabilities.shape[1]:
         raise ValueError(
             f"The model tells {probabilities.shape[1]} classes apart, but there are {len(names)} "

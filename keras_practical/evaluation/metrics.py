@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_practical.data.origin import origin_of
 from keras_practical.evaluation.prediction import predict_with_labels, predict_with_tta
+from keras_practical.models.class_names import class_names_of
 from keras_practical.utils.cross_entropy import cross_entropies
 from keras_practical.utils.intervals import (
     auc_interval,
@@ -150,7 +151,9 @@ def evaluate(
         data: A `tf.data.Dataset` or `keras.utils.PyDataset` of `(inputs, labels)` batches, or one
             `(inputs, labels)` pair of arrays. Labels: integers of shape `(n,)` or `(n, 1)`, or
             one-hot of shape `(n, classes)`.
-        class_names: One name a class. Default: the data set's `class_names`, or numbers.
+        class_names: One name a class; labels then count by number. Default: the names that the
+            model has (`class_names_of`) and the data set's, whose labels count by name then, in
+            whatever order the data have them; or numbers.
         tta: Test-time augmentation: each image is judged by several views of it, as
             `predict_with_tta` does with this `augmentation`. Default: by itself.
         multi_label: Whether an example may have any number of labels: the outputs are a probability
@@ -193,10 +196,11 @@ def evaluate(
         data,
         multi_label=multi_label,
         from_logits=from_logits,
+        by_name=class_names is None,
         batch_size=batch_size,
         verbose=verbose,
     )
-    names = class_names or origin_of(data).class_names
+    names = class_names or class_names_of(model) or origin_of(data).class_names
     return evaluate_predictions(
         probabilities, labels, class_names=names, multi_label=multi_label, seed=seed
     )

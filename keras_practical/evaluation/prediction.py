@@ -11,6 +11,8 @@ from keras import ops
 
 from keras_practical.data.batches import batches_of, pad
 from keras_practical.data.labels import class_numbers
+from keras_practical.data.origin import origin_of
+from keras_practical.models.class_names import class_names_of
 from keras_practical.utils.checks import as_layers, check_between, check_choice, check_count
 from keras_practical.utils.keras_internals.graph import final_activation
 from keras_practical.utils.progress import track
@@ -27,6 +29,7 @@ def predict_with_labels(
     *,
     multi_label: bool = False,
     from_logits: bool = False,
+    by_name: bool = True,
     batch_size: int = 32,
     verbose: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +43,8 @@ def predict_with_labels(
         data: As in `evaluate`.
         multi_label: As in `evaluate`.
         from_logits: As in `evaluate`.
+        by_name: Whether labels count by the names of their classes where model and data have some
+            (`class_names_of`, `load_images`), in whatever order. Otherwise by number.
         batch_size: As in `evaluate`.
         verbose: As in `evaluate`.
 
@@ -63,7 +68,8 @@ def predict_with_labels(
     def predict(batch: Any) -> np.ndarray:
         return _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
 
-    return _predict_batches(predict, data, batch_size, verbose, multi_label)
+    models = [model] if by_name else []
+    return _predict_batches(predict, data, batch_size, verbose, multi_label, models)
 
 
 def predict_side_by_side(
@@ -110,7 +116,7 @@ def predict_side_by_side(
             )
         return np.stack(predicted, axis=1)
 
-    stacked, labels = _predict_batches(predict, data, batch_size, verbose, False)
+    stacked, labels = _predict_batches(predict, data, batch_size, verbose, False, models)
     return list(stacked.transpose(1, 0, 2)), labels
 
 
@@ -123,6 +129,7 @@ def predict_with_tta(
     beta: float | None = 0.25,
     multi_label: bool = False,
     from_logits: bool = False,
+    by_name: bool = True,
     batch_size: int = 32,
     verbose: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -143,6 +150,7 @@ def predict_with_tta(
             counts all equally. The fixed views of `"flip"` and `"ten_crop"` always count equally.
         multi_label: As in `evaluate`.
         from_logits: As in `evaluate`.
+        by_name: As in `predict_with_labels`.
         batch_size: As in `evaluate`.
         verbose: As in `evaluate`.
 
@@ -191,7 +199,8 @@ def predict_with_tta(
         weight = 1.0 / (n + 1) if beta is None else beta
         return weight * plain + (1.0 - weight) * np.mean(predicted, axis=0)
 
-    return _predict_batches(predict, data, batch_size, verbose, multi_label)
+    models = [model] if by_name else []
+    return _predict_batches(predict, data, batch_size, verbose, multi_label, models)
 
 
 def _random_views(batch: np.ndarray, layers: Sequence[Any], n: int) -> Iterator[np.ndarray]:
@@ -235,8 +244,10 @@ def _predict_batches(
     batch_size: int,
     verbose: bool,
     multi_label: bool,
+    models: Sequence[keras.Model],
 ) -> tuple[np.ndarray, np.ndarray]:
     check_count("batch_size", batch_size)
+    numbers = _numbers_by_name(models, data)
     outputs, labels = [], []
     full = 0
     batches, count = batches_of(data, batch_size)
@@ -251,7 +262,36 @@ def _predict_batches(
     joined = np.concatenate(labels)
     if multi_label:
         return probabilities, _binary_labels(joined, probabilities.shape)
+    if numbers is not None:
+        joined = numbers[class_numbers(joined, classes=len(numbers))]
     return probabilities, class_numbers(joined, classes=probabilities.shape[-1])
+
+
+def _numbers_by_name(models: Sequence[keras.Model], data: Data) -> np.ndarray | None:
+    """Return the models' number for each class of the data; `None` if there is nothing to change.
+
+    Raises:
+        ValueError: The models' classes differ, or the data have others.
+    """
+    known = {names for names in map(class_names_of, models) if names is not None}
+    given = origin_of(data).class_names
+    if len(known) > 1:
+        raise ValueError(
+            "The models must tell the same classes apart, in one order. Received: "
+            f"{' and '.join(', '.join(names) for names in sorted(known))}"
+        )
+    unnamed = given is None or given == tuple(str(number) for number in range(len(given)))
+    if not known or given is None or unnamed or given in known:
+        return None
+    [names] = known
+    strangers = [name for name in given if name not in names]
+    if strangers:
+        raise ValueError(
+            f"The data have the class {strangers[0]!r}, which the model doesn't know; its classes "
+            f"are {', '.join(names)}. Load the data with load_images(..., class_names=[...]) of "
+            "the model's classes, or pass class_names to `evaluate` to count labels by number."
+        )
+    return np.array([names.index(name) for name in given])
 
 
 def _probabilities(outputs: Any, from_logits: bool, multi_label: bool) -> np.ndarray:

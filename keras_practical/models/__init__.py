@@ -1,6 +1,7 @@
 """What a network is made of: backbones, heads, layer groups, ensembles, losses.
 
-Rooms: `backbones` (the table, and the one way to open a name or a model), `heads`, `freezing`
+Rooms: `backbones` (the table, and the one way to open a name or a model), `heads`, `class_names`
+(which class is which number), `freezing`
 (layer groups, and which of them train), `classifiers` (a head on a backbone), `ensembles`,
 `resizing`, `losses`.
 """
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         build_backbone,
         preprocessing_layers,
     )
+    from keras_practical.models.class_names import class_names_of
     from keras_practical.models.classifiers import classifier
     from keras_practical.models.ensembles import ensemble
     from keras_practical.models.freezing import (
@@ -34,6 +36,7 @@ __all__ = [
     "SmoothedSparseCategoricalCrossentropy",
     "TransferSummary",
     "build_backbone",
+    "class_names_of",
     "classifier",
     "ensemble",
     "freeze_to",
@@ -46,6 +49,7 @@ __all__ = [
 
 _ROOMS = {
     "models.backbones": ("BACKBONES", "Backbone", "build_backbone", "preprocessing_layers"),
+    "models.class_names": ("class_names_of",),
     "models.classifiers": ("classifier",),
     "models.ensembles": ("ensemble",),
     "models.freezing": ("TransferSummary", "freeze_to", "layer_groups", "summary", "unfreeze"),

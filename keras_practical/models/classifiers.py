@@ -55,7 +55,8 @@ def classifier(
         backbone: A name in `keras_practical.models.BACKBONES`, or any `keras.Model` from images
             to a feature map, a sequence of vectors or one vector (keras-hub's included). A model
             is used itself, not a copy: its weights are shared and will train.
-        class_names: The classes' names, or how many there are; at least two.
+        class_names: The classes' names, which the model keeps (`class_names_of`), or how many
+            there are; at least two.
         image_size: Pixels, one number or `(height, width)`. Default: the backbone's own.
         weights: `"imagenet"`, a weights file's path, or `None` for random weights. Not used with a
             `keras.Model`, which brings its own.
@@ -113,9 +114,9 @@ def classifier(
         features = layer(features)
     features = opened.model(features)
     if head == "mlp":
-        outputs = mlp_head(features, class_count, dropout=rate, seed=seed)
+        outputs = mlp_head(features, class_names, dropout=rate, seed=seed)
     else:
-        outputs = linear_head(pooled(features), class_count, dropout=rate, seed=seed)
+        outputs = linear_head(pooled(features), class_names, dropout=rate, seed=seed)
     model = keras.Model(inputs, outputs, name=f"{opened.model.name}_classifier")
     freeze_to(model, -1)
     model.compile(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import keras
+
+from keras_practical.models.class_names import named_classes
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Tensor
@@ -37,22 +40,25 @@ def pooled(features: Tensor, *, argument: str = "backbone", kind: str = "Average
     return getattr(keras.layers, f"Global{kind}Pooling{rank - 2}D")()(features)
 
 
-def linear_head(features: Tensor, class_count: int, *, dropout: float, seed: int | None) -> Tensor:
+def linear_head(
+    features: Tensor, classes: Sequence[str] | int, *, dropout: float, seed: int | None
+) -> Tensor:
     """Return class probabilities of vectors, after dropout.
 
     Args:
         features: Tensor of shape `(batch, channels)`.
-        class_count: Number of classes.
+        classes: The classes' names, which the model then knows, or their number.
         dropout: Part of the features left out in each training step, in [0, 1).
         seed: Decides the first weights and the dropout. Default: Keras's global seed.
 
     Returns:
-        Tensor of shape `(batch, class_count)`.
+        Tensor of shape `(batch, classes)`.
     """
     features = keras.layers.Dropout(dropout, seed=seeded(seed, 2))(features)
+    features = named_classes(features, classes)
     # float32 also under mixed precision: half precision would round the probabilities.
     return keras.layers.Dense(
-        class_count,
+        classes if isinstance(classes, int) else len(classes),
         activation="softmax",
         dtype="float32",
         kernel_initializer=keras.initializers.GlorotUniform(seeded(seed, 3)),
@@ -60,12 +66,14 @@ def linear_head(features: Tensor, class_count: int, *, dropout: float, seed: int
     )(features)
 
 
-def mlp_head(features: Tensor, class_count: int, *, dropout: float, seed: int | None) -> Tensor:
+def mlp_head(
+    features: Tensor, classes: Sequence[str] | int, *, dropout: float, seed: int | None
+) -> Tensor:
     """Return class probabilities by fastai's head: both kinds of pooling and a hidden layer.
 
     Args:
         features: As in `pooled`.
-        class_count: As in `linear_head`.
+        classes: As in `linear_head`.
         dropout: As in `linear_head`; half of it before the hidden layer.
         seed: As in `linear_head`.
 
@@ -84,7 +92,7 @@ def mlp_head(features: Tensor, class_count: int, *, dropout: float, seed: int | 
     initializer = keras.initializers.GlorotUniform(seeded(seed, 1))
     hidden = layers.Dense(512, use_bias=False, kernel_initializer=initializer)(hidden)
     hidden = layers.BatchNormalization()(layers.ReLU()(hidden))
-    return linear_head(hidden, class_count, dropout=dropout, seed=seed)
+    return linear_head(hidden, classes, dropout=dropout, seed=seed)
 
 
 def seeded(seed: int | None, offset: int) -> int | None:

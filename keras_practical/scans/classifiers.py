@@ -103,7 +103,7 @@ def classifier(
     features = opened.model(features)
     vectors = pooled(features)
     scan, _ = AttentionPooling(attention_units, seed=seed, name="attention")([vectors, volumes])
-    outputs = linear_head(scan, class_count, dropout=dropout, seed=seed)
+    outputs = linear_head(scan, class_names, dropout=dropout, seed=seed)
     model = keras.Model(volumes, outputs, name=f"{opened.model.name}_volume_classifier")
     freeze_to(model, -1)
     model.compile(
