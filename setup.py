@@ -48,6 +48,7 @@ setup(
         "pillow>=11.3",
         "psutil>=5.9",
         "pycocotools>=2.0.8",
+        "pyyaml>=6.0",
         "rich>=13.7",
         "scikit-learn>=1.5",
         "scipy>=1.13",

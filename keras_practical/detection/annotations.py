@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_practical.data.reading import Header, inspect
-from keras_practical.detection.formats import (
-    Reading,
-    WrittenBox,
-    WrittenImage,
-    line_of,
-    read_annotations,
-)
+from keras_practical.detection.formats import read_annotations
+from keras_practical.detection.written import Reading, WrittenBox, WrittenImage, line_of
 from keras_practical.utils.checks import check_choice
 
 __all__ = ["AnnotatedImage", "DetectionData", "load_annotations"]
@@ -110,6 +108,93 @@ class DetectionData:
         """Return the data set of some of the images, by their indexes: to hold some back."""
         return replace(self, images=tuple(self.images[index] for index in indexes))
 
+    def to_coco(self, file: str | Path) -> Path:
+        """Write the boxes as a COCO file; one of this name is replaced.
+
+        Boxes are on the upright images. Of a photo that its EXIF turns by a quarter, the sizes in
+        the file say so; for others that are turned or mirrored, `load_annotations` needs
+        `frame="upright"`.
+
+        Args:
+            file: Where to; images are named relative to its folder where they are below it.
+
+        Returns:
+            The file's path.
+        """
+        path = Path(file)
+        annotations: list[dict[str, Any]] = []
+        images = []
+        for number, image in enumerate(self.images, start=1):
+            name = _relative(image, path.parent)
+            images.append(
+                {"id": number, "file_name": name, "width": image.width, "height": image.height}
+            )
+            for box, label, crowd in zip(image.boxes, image.labels, image.ignored, strict=True):
+                left, top, right, bottom = (round(float(edge), 3) for edge in box)
+                sides = [round(right - left, 3), round(bottom - top, 3)]
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": number,
+                        "category_id": int(label) + 1,
+                        "bbox": [left, top, *sides],
+                        "area": round(sides[0] * sides[1], 3),
+                        "iscrowd": int(crowd),
+                    }
+                )
+        categories = [{"id": n, "name": name} for n, name in enumerate(self.class_names, start=1)]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        return path
+
+    def to_yolo(self, folder: str | Path) -> Path:
+        """Write the boxes as YOLO has them: labels, images and `data.yaml`.
+
+        Args:
+            folder: Where to; it must not hold anything yet. Images are copied into
+                `images/train`. Objects that are ignored are left out, as YOLO knows none.
+
+        Returns:
+            The path of `data.yaml`.
+
+        Raises:
+            ValueError: The folder isn't empty, an image is an array, two have one name, or one is
+                turned by its EXIF, which YOLO's readers see differently.
+        """
+        root = Path(folder)
+        if root.exists() and any(root.iterdir()):
+            raise ValueError(f"{str(folder)!r} must be a new or an empty folder.")
+        stems = Counter(Path(image.name).stem for image in self.images)
+        for image in self.images:
+            if isinstance(image.source, np.ndarray) or stems[Path(image.name).stem] > 1:
+                raise ValueError(
+                    f"YOLO needs a file of its own name for each image. Received: {image.name}"
+                )
+            if inspect(image.source).orientation != 1:
+                raise ValueError(
+                    f"{image.name} is turned by its EXIF, which readers of YOLO's files see "
+                    "differently: save it upright first."
+                )
+        for kind in ("images", "labels"):
+            (root / kind / "train").mkdir(parents=True)
+        for image in self.images:
+            source = Path(image.name)
+            shutil.copy2(source, root / "images" / "train" / source.name)
+            sides = np.array([image.width, image.height])
+            lines = []
+            for box, label in zip(
+                image.boxes[~image.ignored], image.labels[~image.ignored], strict=True
+            ):
+                center, size = (box[:2] + box[2:]) / 2 / sides, (box[2:] - box[:2]) / sides
+                lines.append(f"{label} " + " ".join(f"{n:.6f}" for n in (*center, *size)))
+            labels = root / "labels" / "train" / f"{source.stem}.txt"
+            labels.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        # JSON is YAML, and quotes every name as it must be.
+        names = json.dumps(list(self.class_names), ensure_ascii=False)
+        file = root / "data.yaml"
+        file.write_text(f"train: images/train\nnames: {names}\n", encoding="utf-8")
+        return file
+
     @property
     def sizes(self) -> np.ndarray:
         """The sizes in pixels of all boxes that count."""
@@ -139,9 +224,14 @@ def load_annotations(
     columns: Mapping[str, str] | None = None,
     images: str | Path | None = None,
     frame: str | None = None,
+    split: str | None = None,
     verbose: bool = True,
 ) -> DetectionData:
-    """Read images with boxes: dlib's XML, Pascal VOC, COCO's JSON or CSV.
+    """Read images with boxes, as labelling tools write them.
+
+    It knows dlib's, Pascal VOC's and CVAT's XML; COCO's, labelme's, VIA's and CreateML's JSON; CSV,
+    OpenImages' among them; and YOLO's text files with their `data.yaml`. Of polygons and masks it
+    takes the box around them.
 
     Use it on what your labelling tool wrote. Keras has no equivalent. Boxes are checked against the
     images, which are opened but not decoded: one that lies outside its image or has no area is
@@ -149,11 +239,11 @@ def load_annotations(
     file and line, and so is an image that can't be read. None of these stops the run.
 
     Args:
-        source: An `.xml` file (of dlib or VOC), a `.json` file (COCO), a `.csv` file (with columns
+        source: An `.xml`, `.json`, `.csv` or `.tsv` file; YOLO's `data.yaml`; or a folder: with
+            `data.yaml`, with a file for each image, or with one for all. A CSV file has columns
             such as image, left, top, right, bottom, label, or xmin, ymin, …; a row without numbers
-            is an image without objects; without a header line: path, four edges, class), or a
-            folder: of VOC files, or with one `.json` or `.csv` file in it. Images are looked for
-            from the file's own folder and where tools put them: `images`, `../images`,
+            is an image without objects; without a header line: path, four edges, class. Images are
+            looked for from the file's own folder and where tools put them: `images`, `../images`,
             `../JPEGImages`, for COCO `../val2017` and the like.
         class_names: The classes and their order, to read test data with a model's classes; boxes of
             others are told and left out. Default: those in the file, sorted.
@@ -164,6 +254,8 @@ def load_annotations(
         frame: What boxes on photos with an EXIF orientation were drawn on: `"upright"`, the photo
             as it is shown, or `"stored"`, its pixels as the file has them. Default: what the
             image's size in the annotation file tells; a photo of which it doesn't is left out.
+        split: Which part to read of a folder or `data.yaml` that is divided: `"train"`,
+            `"validation"` or `"test"`. Default: all, where nothing is divided.
         verbose: Whether to print what was found.
 
     Returns:
@@ -196,7 +288,7 @@ def load_annotations(
     folder = None if images is None else Path(images)
     if folder is not None and not folder.is_dir():
         raise ValueError(f"There is no folder {str(images)!r} for `images`.")
-    written, problems = read_annotations(path, Reading(class_name, columns, folder))
+    written, problems = read_annotations(path, Reading(class_name, columns, folder), split=split)
     named = {box.class_name for image in written for box in image.boxes}
     names = tuple(sorted(named) if class_names is None else class_names)
     usable = []
@@ -211,6 +303,13 @@ def load_annotations(
     if verbose:
         print(f"load: {data}")
     return data
+
+
+def _relative(image: AnnotatedImage, folder: Path) -> str:
+    if isinstance(image.source, np.ndarray):
+        raise ValueError("COCO names files, and one of the images is an array: save it first.")
+    path, root = Path(image.name).resolve(), folder.resolve()
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def _checked(
