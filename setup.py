@@ -63,6 +63,7 @@ setup(
         # Everything that the tests and the notebooks need.
         "dev": [
             "ImageHash>=4.3",
+            "SimpleITK>=2.4",
             "distributed>=2024.8",
             "ipykernel>=6.29",
             "jax>=0.4.35",
@@ -70,6 +71,7 @@ setup(
             "mypy>=1.13",
             "nbclient>=0.10",
             "nibabel>=5.2",
+            "pandas>=2.2",
             "pre-commit>=4",
             "pydicom>=3",
             "pytest>=8",
@@ -79,8 +81,8 @@ setup(
             "selenium>=4.20",
             "sentencepiece>=0.2.1",
         ],
-        # DICOM, compressed too, and NIfTI.
-        "medical": ["nibabel>=5.2", "pydicom>=3", "python-gdcm>=3.0.24"],
+        # DICOM, compressed too, NIfTI, NRRD and MetaImage.
+        "medical": ["SimpleITK>=2.4", "nibabel>=5.2", "pydicom>=3", "python-gdcm>=3.0.24"],
         # Subword vocabularies, and right-to-left text in plots.
         "text": ["matplotlib>=3.11", "sentencepiece>=0.2.1"],
         # Photos as iPhones store them.

@@ -20,7 +20,9 @@ from keras_practical.utils.checks import (
     check_image_size,
 )
 
-__all__ = ["is_nifti", "nifti_slices", "read_volume"]
+__all__ = ["is_nifti", "is_volume", "nifti_slices", "read_volume"]
+
+_ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def read_volume(
@@ -31,6 +33,7 @@ def read_volume(
     aspect: str = "crop",
     color_mode: str = "grayscale",
     window: dicom.Window = "file",
+    volume: int | None = None,
 ) -> np.ndarray:
     """Read a scan as a stack of slices, in order, in [0, 255].
 
@@ -42,15 +45,18 @@ def read_volume(
     has no equivalent in plain Keras.
 
     Args:
-        source: A folder that holds the slices of one scan (DICOM or any images), a `.nii` or
-            `.nii.gz` file, or one DICOM file, of one frame or many.
+        source: A folder that holds the slices of one scan (DICOM or any images); a NIfTI file
+            (`.nii`, `.nii.gz`), NRRD (`.nrrd`, `.nhdr`) or MetaImage (`.mha`, `.mhd`); one DICOM
+            file, of one frame or many; a TIFF of several pages; or a `.npy` array of shape
+            `(depth, height, width)`.
         image_size: Pixels, one number or `(height, width)`. Default: the first slice's own.
         max_slices: Of more slices than this, so many are taken at equal distances, >= 1. Default:
             all.
         aspect: As in `read_image`.
         color_mode: `"grayscale"` (1 channel) or `"rgb"` (3 channels).
         window: As in `read_image`. `"full"`, and `"file"` where the files name no window, take
-            the range of the whole scan, so that slices can be compared.
+            the range of the whole scan, so that slices can be compared; 8-bit values stay.
+        volume: Which volume of a NIfTI file that holds several (a film, or several echoes), from 0.
 
     Returns:
         uint8 array of shape `(depth, height, width, channels)`.
@@ -82,7 +88,7 @@ def read_volume(
         images = _folder(path, max_slices, window)
     else:
         try:
-            images = _file(path, max_slices, window)
+            images = _file(path, max_slices, window, volume)
         # A broken file can make a reader raise almost anything.
         except Exception as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -108,11 +114,29 @@ def is_nifti(path: str | Path) -> bool:
     return str(path).lower().endswith((".nii", ".nii.gz"))
 
 
-def nifti_slices(path: str | Path) -> list[dicom.Slice]:
+def is_volume(path: str | Path) -> bool:
+    """Say whether a file's name is that of a format whose files each hold a whole scan.
+
+    Args:
+        path: The file's path.
+
+    Returns:
+        Whether it is NIfTI, NRRD, MetaImage or `.npy`.
+
+    Example:
+
+    >>> is_volume("scan.mha"), is_volume("slice_1.png")
+    (True, False)
+    """
+    return is_nifti(path) or str(path).lower().endswith((*_ITK, ".npy"))
+
+
+def nifti_slices(path: str | Path, *, volume: int | None = None) -> list[dicom.Slice]:
     """Read the slices of a NIfTI volume: axial ones, from the feet to the head.
 
     Args:
         path: A `.nii` or `.nii.gz` file.
+        volume: Which one, from 0, of a file that holds several.
 
     Returns:
         The slices, each with the patient's front at the top and their left at the right.
@@ -138,9 +162,17 @@ def nifti_slices(path: str | Path) -> list[dicom.Slice]:
         raise ValueError("there is no such file")
     image = nibabel.as_closest_canonical(nibabel.load(path))
     shape = tuple(side for index, side in enumerate(image.shape) if index < 3 or side > 1)
-    if len(shape) != 3 or image.get_data_dtype().kind not in "iuf":
+    several = len(shape) == 4 and image.get_data_dtype().kind in "iuf"
+    if several and volume is None:
+        raise ValueError(
+            f"it isn't one volume but {shape[3]}: pass volume=0 for the first (of shape {shape})"
+        )
+    if several and not 0 <= volume < shape[3]:  # type: ignore[operator]
+        raise ValueError(f"it has the volumes 0 to {shape[3] - 1}, and no {volume}")
+    if not several and (len(shape) != 3 or image.get_data_dtype().kind not in "iuf"):
         raise ValueError(f"it isn't one volume of grey values, but of shape {image.shape}")
-    values = np.asarray(image.dataobj, "float32").reshape(shape)
+    chosen = image.dataobj[..., volume] if several else image.dataobj
+    values = np.asarray(chosen, "float32").reshape(shape[:3])
     # Nibabel's axes grow to the patient's right, front and head.
     values = np.ascontiguousarray(values[::-1, ::-1].transpose(2, 1, 0))
     measured = np.isfinite(values)
@@ -167,16 +199,27 @@ def nifti_slices(path: str | Path) -> list[dicom.Slice]:
     ]
 
 
-def _file(path: Path, max_slices: int | None, window: dicom.Window) -> list[np.ndarray]:
+def _file(
+    path: Path, max_slices: int | None, window: dicom.Window, volume: int | None
+) -> list[np.ndarray]:
     """Return the slices of one file as uint8 of shape `(height, width, 3)`."""
     if is_nifti(path):
-        slices = nifti_slices(path)
+        slices = nifti_slices(path, volume=volume)
     elif not path.is_file():
         raise ValueError("there is no such file or folder")
+    elif path.suffix.lower() in _ITK:
+        slices = _itk_slices(path)
+    elif path.suffix.lower() == ".npy":
+        slices = _array_slices(np.load(path, allow_pickle=False))
+    elif path.suffix.lower() in (".tif", ".tiff"):
+        slices = _array_slices(_pages(path))
     else:
         data = path.read_bytes()
         if not dicom.is_dicom(data):
-            raise ValueError("a scan is a folder of slices, a NIfTI file or a DICOM file")
+            raise ValueError(
+                "a scan is a folder of slices, or a file of NIfTI, NRRD, MetaImage, DICOM, TIFF or "
+                ".npy"
+            )
         slices = dicom.dicom_slices(data)
         places = {slice_.position for slice_ in slices}
         # The frames of a film, or of a projection, have no places: theirs is the file's order.
@@ -185,6 +228,53 @@ def _file(path: Path, max_slices: int | None, window: dicom.Window) -> list[np.n
             _say(path, said)
     slices = _spread(slices, max_slices)
     return [array_to_uint8(image) for image in dicom.windowed(slices, window)]
+
+
+def _itk_slices(path: Path) -> list[dicom.Slice]:
+    """Read NRRD or MetaImage: axial slices, from the feet to the head, as of DICOM."""
+    try:
+        import SimpleITK
+    except ImportError as error:
+        raise ImportError(f"{path.suffix} files need {dicom.INSTALL}") from error
+    image = SimpleITK.ReadImage(str(path))
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise ValueError(
+            f"it isn't one volume of grey values, but of {image.GetDimension()} dimensions and "
+            f"{image.GetNumberOfComponentsPerPixel()} values a voxel"
+        )
+    # The axes then grow to the patient's left, back and head.
+    values = SimpleITK.GetArrayFromImage(SimpleITK.DICOMOrient(image, "LPS"))
+    return _array_slices(values)
+
+
+def _array_slices(values: np.ndarray) -> list[dicom.Slice]:
+    """Return the slices of an array of shape `(depth, height, width)`, in its order."""
+    if values.ndim != 3 or values.dtype.kind not in "iuf" or 0 in values.shape:
+        raise ValueError(
+            f"it isn't one volume of grey values, but {values.dtype} of shape {values.shape}"
+        )
+    own = dicom.between(0.0, 255.0) if values.dtype == np.uint8 else None
+    measured = np.isfinite(values)
+    if not measured.any():
+        raise ValueError("it has no finite value")
+    return [
+        dicom.Slice(
+            np.where(known, part, 0).astype("float32"),
+            own_window=own,
+            outside=None if known.all() else ~known,
+        )
+        for part, known in zip(values, measured, strict=True)
+    ]
+
+
+def _pages(path: Path) -> np.ndarray:
+    from PIL import Image, ImageSequence
+
+    with Image.open(path, formats=("TIFF",)) as image:
+        pages = [np.asarray(page) for page in ImageSequence.Iterator(image)]
+    if len({page.shape for page in pages}) > 1 or pages[0].ndim != 2:
+        raise ValueError("its pages aren't grey images of one size")
+    return np.stack(pages)
 
 
 def _folder(folder: Path, max_slices: int | None, window: dicom.Window) -> list[np.ndarray]:

@@ -17,7 +17,7 @@ from keras_practical.data.loading import index_of, report_problems
 from keras_practical.data.reading import Header
 from keras_practical.data.splitting import Groups, divided
 from keras_practical.scans.batches import VolumeBatches
-from keras_practical.scans.files import is_nifti, read_volume
+from keras_practical.scans.files import is_volume, read_volume
 from keras_practical.utils.checks import (
     ImageSize,
     check_between,
@@ -83,6 +83,7 @@ def load_volumes(
     aspect: str = "crop",
     color_mode: str = "grayscale",
     window: dicom.Window = "file",
+    volume: int | None = None,
     groups: Groups | None = None,
     on_error: str = "skip",
     columns: Mapping[str, str] | None = None,
@@ -97,8 +98,8 @@ def load_volumes(
     Args:
         source: A folder of class folders (with or without `train/`, `validation/` and `test/`
             above them), or a `.csv` or `.tsv` file whose paths are folders or files of one scan.
-            Below a class folder, each folder that holds slices is a scan, as is each NIfTI file
-            and each file that lies in the class folder itself.
+            Below a class folder, each folder that holds slices is a scan, as is each file of NIfTI,
+            NRRD, MetaImage or `.npy`, and each file that lies in the class folder itself.
         image_size: Pixels, one number or `(height, width)`.
         max_slices: As in `read_volume`. A step of training needs memory for all slices of its
             batch: with MobileNetV2 at 224 pixels some 40 MB each once everything trains.
@@ -108,6 +109,7 @@ def load_volumes(
         aspect: As in `load_images`.
         color_mode: `"grayscale"` (1 channel) or `"rgb"` (3 channels).
         window: As in `read_volume`.
+        volume: As in `read_volume`.
         groups: As in `load_images`.
         on_error: As in `load_images`: a scan of which a slice can't be read is left out as a whole.
         columns: As in `load_images`.
@@ -137,6 +139,7 @@ def load_volumes(
         "aspect": aspect,
         "color_mode": color_mode,
         "window": window,
+        "volume": volume,
     }
     # Wrong options would otherwise look like broken scans.
     check_choice("aspect", aspect, ("crop", "pad", "stretch"))
@@ -208,7 +211,10 @@ def _list(
         parts = name.split("/")
         # The class's folder is the first or, below those of a split, a later one.
         depth = parts.index(files.class_names[label]) + 1
-        alone = is_nifti(path) or len(parts) == depth + 1
+        # The values of a MetaImage or NRRD header that lies beside them.
+        if name.lower().endswith((".raw", ".zraw", ".raw.gz")):
+            continue
+        alone = is_volume(path) or len(parts) == depth + 1
         scan = name if alone else "/".join(parts[:-1])
         scans[scan] = (path if alone else path.parent, label, split)
     paths, labels, splits = zip(*scans.values(), strict=True)

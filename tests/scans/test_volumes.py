@@ -437,3 +437,74 @@ def test_nifti_with_gaps_and_a_bogus_range(tmp_path):
     nibabel.save(image, tmp_path / "bogus.nii")
     with pytest.warns(UserWarning, match="cal_min and cal_max.*leave out nearly all values"):
         assert np.array_equal(read_volume(tmp_path / "bogus.nii"), volume)
+
+
+RAMP = np.arange(24, dtype="int16").reshape(4, 2, 3) * 10
+
+
+def in_full_range(values):
+    low, high = int(values.min()), int(values.max())
+    return np.rint(255.0 * (values - low) / (high - low)).astype(int)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd"])
+def test_nrrd_and_meta_image_are_turned_as_dicom_is(suffix, tmp_path):
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(RAMP)
+    SimpleITK.WriteImage(image, str(tmp_path / f"plain{suffix}"))
+    assert (read_volume(tmp_path / f"plain{suffix}")[..., 0] == in_full_range(RAMP)).all()
+    # Stored from the head to the feet and from the left to the right: the same scan.
+    turned = SimpleITK.GetImageFromArray(np.ascontiguousarray(RAMP[::-1, :, ::-1]))
+    turned.SetDirection([-1, 0, 0, 0, 1, 0, 0, 0, -1])
+    SimpleITK.WriteImage(turned, str(tmp_path / f"turned{suffix}"))
+    assert (read_volume(tmp_path / f"turned{suffix}")[..., 0] == in_full_range(RAMP)).all()
+    window = read_volume(tmp_path / f"plain{suffix}", window=(50.5, 101))
+    assert (window.min(), window.max(), window[0, 1, 1, 0]) == (0, 255, 102)
+
+
+def test_numpy_and_tiff_stacks(tmp_path):
+    from PIL import Image
+
+    np.save(tmp_path / "scan.npy", RAMP)
+    assert (read_volume(tmp_path / "scan.npy")[..., 0] == in_full_range(RAMP)).all()
+    # 8-bit values are grey values already.
+    np.save(tmp_path / "bytes.npy", RAMP.astype("uint8"))
+    assert (read_volume(tmp_path / "bytes.npy")[..., 0] == RAMP).all()
+    first, *others = (Image.fromarray(page.astype("uint8")) for page in RAMP)
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=others)
+    assert (read_volume(tmp_path / "stack.tif")[..., 0] == RAMP).all()
+    np.save(tmp_path / "flat.npy", RAMP[0])
+    with pytest.raises(ValueError, match=r"flat\.npy: it isn't one volume of grey values"):
+        read_volume(tmp_path / "flat.npy")
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"objects\.npy"):
+        read_volume(tmp_path / "objects.npy")
+
+
+def test_one_volume_of_several(tmp_path):
+    import nibabel
+
+    film = np.stack([RAMP.transpose(2, 1, 0), 200 - RAMP.transpose(2, 1, 0)], axis=-1)
+    path = tmp_path / "film.nii"
+    nibabel.save(nibabel.Nifti1Image(film, np.diag([-1.0, -1, 1, 1])), path)
+    assert (read_volume(path, volume=0)[..., 0] == in_full_range(RAMP)).all()
+    assert (read_volume(path, volume=1)[..., 0] == in_full_range(200 - RAMP)).all()
+    with pytest.raises(ValueError, match="isn't one volume but 2: pass volume=0"):
+        read_volume(path)
+    with pytest.raises(ValueError, match="has the volumes 0 to 1, and no 2"):
+        read_volume(path, volume=2)
+
+
+def test_load_volumes_takes_each_of_them_for_a_scan(tmp_path):
+    import SimpleITK
+
+    for kind in ("ill", "well"):
+        (tmp_path / kind / "site").mkdir(parents=True)
+        for k in range(3):
+            image = SimpleITK.GetImageFromArray(RAMP + k)
+            SimpleITK.WriteImage(image, str(tmp_path / kind / "site" / f"{k}.mhd"))
+            np.save(tmp_path / kind / f"{k}.npy", RAMP + k)
+    data = load_volumes(tmp_path, image_size=4, verbose=False)
+    assert len(data.index) == 12
+    assert not data.index.problems
