@@ -168,7 +168,7 @@ def load_images(
     on_error: str = "skip",
     class_names: Sequence[str] | None = None,
     splits: Mapping[str, str] | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, Any] | None = None,
     folder: str | Path | None = None,
     suffix: str = "",
     encoding: str | None = None,
@@ -189,9 +189,9 @@ def load_images(
 
     Args:
         source: A folder of class folders (with or without `train/`, `validation/` and `test/`
-            above them); a `.csv` or `.tsv` file, or a pandas DataFrame; `(images, labels)` arrays,
-            or a mapping from split to such pairs; `"digits"` (comes with scikit-learn);
-            `"cats_vs_dogs"`; `"tfds:NAME"`; an index of files (its labels and splits hold).
+            above them); a `.csv`, `.tsv` or `.jsonl` file, or a pandas DataFrame;
+            `(images, labels)` arrays, or a mapping from split to such pairs; `"digits"` (comes with
+            scikit-learn); `"cats_vs_dogs"`; `"tfds:NAME"`; an index of files (its labels and splits hold).
         image_size: Pixels, one number or `(height, width)`. Default: 224 for files, the arrays'
             own size for arrays.
         batch_size: Images a batch, >= 1.
@@ -220,7 +220,8 @@ def load_images(
         splits: Which folder holds which part, if they are called otherwise than `train`,
             `validation` and `test`, such as `{"train": "seg_train", "test": "seg_test"}`.
         columns: A CSV file's own names for its columns `path` (relative to the file), `label` and,
-            optionally, `split`, such as `{"path": "image_id"}`.
+            optionally, `split`, such as `{"path": "image_id"}`. Positions, such as
+            `{"path": 0, "label": 1}`, say that it has no header line.
         folder: Where a table's paths count from. Default: the table's own folder.
         suffix: What to put behind a table's paths, such as `".png"` where they are ids.
         encoding: A table's encoding, such as `"cp1252"`. Default: what its byte-order mark says,
@@ -445,7 +446,7 @@ def listing_of_any(
     *,
     class_names: Sequence[str] | None = None,
     splits: Mapping[str, str] | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, Any] | None = None,
     group_column: str | None = None,
     folder: str | Path | None = None,
     suffix: str = "",

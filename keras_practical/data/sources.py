@@ -19,7 +19,7 @@ import numpy as np
 
 from keras_practical.data.folders import SPLIT_NAMES, class_folders, files_below, split_folders
 from keras_practical.data.index import ImageIndex, PassedOver
-from keras_practical.data.tables import TABLES, Table, read_table
+from keras_practical.data.tables import TABLES, Table, by_position, read_table
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Arrays
@@ -170,19 +170,20 @@ def from_folder(
 def from_csv(
     file: Any,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, Any] | None = None,
     group: str | None = None,
     class_names: Sequence[str] | None = None,
     folder: str | Path | None = None,
     suffix: str = "",
     encoding: str | None = None,
 ) -> Listing:
-    """List the images of a CSV file with a header line, or of a pandas DataFrame.
+    """List the images of a table: a CSV file, one JSON object a line, or a pandas DataFrame.
 
     Args:
-        file: The CSV file, separated by commas, semicolons or tabs; or a DataFrame.
+        file: The CSV file, separated by commas, semicolons or tabs; a `.jsonl` file; a DataFrame.
         columns: The file's own names for the columns `path`, `label` (the class's name) and
             `split` (`train`, `validation` or `test`; optional), such as `{"path": "image_id"}`.
+            Positions, such as `{"path": 0, "label": 1}`, say that there is no header line.
         group: The column that says what each image belongs to, such as the patient.
         class_names: Which classes to take, in this order; rows of others are passed over.
             Default: those in the file, sorted.
@@ -210,7 +211,8 @@ def from_csv(
         source, base, table = "the DataFrame", Path(folder or "."), _table_of_frame(file)
     else:
         source, base = str(file), Path(folder or Path(file).parent)
-        table = read_table(file, encoding=encoding)
+        columns, header = by_position(columns)
+        table = read_table(file, encoding=encoding, header=header)
     named = {"path": "path", "label": "label", "split": "split", **(columns or {})}
     if "split" not in (columns or {}) and "split" not in table.columns:
         del named["split"]

@@ -10,14 +10,16 @@ import codecs
 import csv
 import gzip
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["TABLES", "Table", "read_rows", "read_table", "read_text"]
+__all__ = ["TABLES", "Table", "by_position", "read_rows", "read_table", "read_text"]
 
 # How names of files end that hold tables.
-TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+TABLES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz")
 _SEPARATORS = "\t,;"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -98,15 +100,21 @@ def read_text(file: str | Path, *, encoding: str | None = None) -> str:
 
 
 def read_table(
-    file: str | Path, *, encoding: str | None = None, strip: bool = True, prose: bool = False
+    file: str | Path,
+    *,
+    encoding: str | None = None,
+    strip: bool = True,
+    prose: bool = False,
+    header: bool = True,
 ) -> Table:
-    r"""Read a table with a header line, separated by tabs, commas or semicolons.
+    r"""Read a table separated by tabs, commas or semicolons, or one JSON object a line (`.jsonl`).
 
     Args:
         file: The file.
         encoding: As in `read_text`.
         strip: Whether cells lose the blanks around them; column names always do.
         prose: Whether cells hold texts, which may go over several lines in quotes.
+        header: Whether the first line has the columns' names. Otherwise they are `"0"`, `"1"`, ...
 
     Returns:
         The table.
@@ -122,18 +130,71 @@ def read_table(
     >>> read_table(file).rows
     ((2, {'path': '1.jpg', 'label': 'cat'}),)
     """
+    if str(file).lower().removesuffix(".gz").endswith(".jsonl"):
+        return _json_table(file, read_text(file, encoding=encoding), strip)
     rows = read_rows(file, encoding=encoding, prose=prose)
     if not rows:
         raise ValueError(f"{file} is empty.")
-    columns = tuple(cell.strip() for cell in rows[0][1])
+    first = rows[0][1] if header else map(str, range(len(rows[0][1])))
+    columns = tuple(cell.strip() for cell in first)
     for column in columns:
         if columns.count(column) > 1:
             raise ValueError(f"{file} has two columns {column!r}. Rename one.")
     table = []
-    for line, cells in rows[1:]:
+    for line, cells in rows[1:] if header else rows:
         stripped = [cell.strip() for cell in cells] if strip else cells
         table.append((line, dict(zip(columns, stripped, strict=True))))
     return Table(columns, tuple(table))
+
+
+def _json_table(file: str | Path, text: str, strip: bool) -> Table:
+    """Return the objects of a file, one a line; a key that one of them lacks is an empty cell."""
+    objects = []
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            parsed = json.loads(content)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{file}, line {line}: it isn't JSON: {error.msg}.") from error
+        if not isinstance(parsed, dict):
+            raise ValueError(f"{file}, line {line}: it must be an object such as {{...}}.")
+        objects.append((line, parsed))
+    if not objects:
+        raise ValueError(f"{file} is empty.")
+    columns = tuple(dict.fromkeys(key for _, parsed in objects for key in parsed))
+    rows = []
+    for line, parsed in objects:
+        cells = {}
+        for column in columns:
+            value = parsed.get(column)
+            value = "" if value is None else value
+            # Lists and objects stay JSON: who needs such a column says what to do with it.
+            cell = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            cells[column] = cell.strip() if strip else cell
+        rows.append((line, cells))
+    return Table(columns, tuple(rows))
+
+
+def by_position(
+    columns: Mapping[str, Any] | None,
+) -> tuple[Mapping[str, Any] | None, bool]:
+    """Return columns by name, and whether the table has a header: positions say that it hasn't.
+
+    Args:
+        columns: What the user said, such as `{"text": 1, "label": 0}`.
+
+    Returns:
+        The same with names as `read_table(header=False)` gives them, and whether there is a header.
+
+    Example:
+
+    >>> by_position({"text": 1, "label": 0})
+    ({'text': '1', 'label': '0'}, False)
+    """
+    if not columns or not any(isinstance(value, int) for value in columns.values()):
+        return columns, True
+    return {role: str(value) for role, value in columns.items()}, False
 
 
 def read_rows(

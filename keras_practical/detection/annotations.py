@@ -87,6 +87,9 @@ class DetectionData:
         class_names: One name a class.
         problems: What was left out or mended, each with its file and line.
 
+    Raises:
+        ValueError: From `to_coco` and `to_yolo`, if the images can't be named there.
+
     Example:
 
     >>> image = AnnotatedImage("a.jpg", np.array([[1, 2, 11, 22]]), np.array([0]), 40, 30)

@@ -33,7 +33,7 @@ def audit(
     validation_fraction: float = 0.2,
     seed: int = 0,
     groups: Groups | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, Any] | None = None,
     embeddings: Embeddings | None = None,
     verbose: bool = True,
 ) -> AuditFindings:
@@ -118,7 +118,7 @@ def _index_of(
     fraction: float,
     seed: int,
     groups: Groups | None,
-    columns: Mapping[str, str] | None,
+    columns: Mapping[str, Any] | None,
 ) -> tuple[ImageIndex, list[Any]]:
     """Return the index of what is to be looked at, and the pixel sources behind it, if any."""
     if isinstance(source, ImageData | ImageIndex):

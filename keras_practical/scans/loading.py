@@ -86,7 +86,7 @@ def load_volumes(
     volume: int | None = None,
     groups: Groups | None = None,
     on_error: str = "skip",
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, Any] | None = None,
     verbose: bool = True,
 ) -> VolumeData:
     """Load labelled scans of any depth for `scans.classifier`.
@@ -192,7 +192,7 @@ def load_volumes(
 
 
 def _list(
-    source: str | Path, columns: Mapping[str, str] | None, group_column: str | None
+    source: str | Path, columns: Mapping[str, Any] | None, group_column: str | None
 ) -> sources.Listing:
     """List the scans of a source."""
     if sources.source_kind(source) == "csv":

@@ -118,7 +118,7 @@ def load_texts(
     *,
     validation_fraction: float = 0.2,
     seed: int = 0,
-    columns: Mapping[str, str | Sequence[str]] | None = None,
+    columns: Mapping[str, str | int | Sequence[str]] | None = None,
     class_names: Sequence[str] | None = None,
     encoding: str | None = None,
     normalization: str = "NFKC",
@@ -257,7 +257,7 @@ def load_unlabelled_texts(
 
 def _list(
     source: Any,
-    columns: Mapping[str, str | Sequence[str]] | None,
+    columns: Mapping[str, str | int | Sequence[str]] | None,
     encoding: str | None,
     download: bool,
     data_dir: str | Path | None,

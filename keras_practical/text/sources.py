@@ -19,14 +19,14 @@ from keras_practical.data.folders import (
 )
 from keras_practical.data.named_sets import open_tfds, warn_of_hidden
 from keras_practical.data.sources import decided
-from keras_practical.data.tables import read_table, read_text
+from keras_practical.data.tables import by_position, read_table, read_text
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Arrays
 
 __all__ = ["TextRow", "rows_of_arrays", "rows_of_folder", "rows_of_table", "rows_of_tfds"]
 
-_TABLES = (".tsv", ".csv")
+_TABLES = (".tsv", ".csv", ".jsonl")
 _UNLABELLED = {"unsup", "unlabelled", "unlabeled"}
 
 
@@ -55,17 +55,18 @@ class TextRow:
 def rows_of_table(
     file: str | Path,
     *,
-    columns: Mapping[str, str | Sequence[str]] | None = None,
+    columns: Mapping[str, str | int | Sequence[str]] | None = None,
     split: str | None = None,
     encoding: str | None = None,
 ) -> list[TextRow]:
-    """List the texts of a `.tsv` or `.csv` file with a header line.
+    """List the texts of a `.tsv`, `.csv` or `.jsonl` file.
 
     Args:
         file: The file.
         columns: The file's own names for `text` (several are joined by a full stop, such as title
             and body), `label` and `split`. Default: those words, and a column `title` before
-            `text` if there is one.
+            `text` if there is one. Positions, such as `{"label": 0, "text": 1}`, say that the file
+            has no header line.
         split: The split of all rows. Default: what the column `split` says, if there is one.
         encoding: As in `load_texts`.
 
@@ -81,8 +82,9 @@ def rows_of_table(
     Traceback (most recent call last):
     ValueError: There is no file 'no_such.tsv' ...
     """
-    table = read_table(file, encoding=encoding, strip=False, prose=True)
-    given: dict[str, str | Sequence[str]] = dict(columns or {})
+    named, header = by_position(columns)
+    table = read_table(file, encoding=encoding, strip=False, prose=True, header=header)
+    given: dict[str, str | Sequence[str]] = dict(named or {})
     unknown = set(given) - {"text", "label", "split"}
     if unknown:
         raise ValueError(
@@ -115,7 +117,7 @@ def rows_of_table(
 def rows_of_folder(
     folder: str | Path,
     *,
-    columns: Mapping[str, str | Sequence[str]] | None = None,
+    columns: Mapping[str, str | int | Sequence[str]] | None = None,
     encoding: str | None = None,
 ) -> list[TextRow]:
     """List the texts of a folder: class folders, or tables named for splits.

@@ -100,3 +100,41 @@ def test_encoding_of_old_spreadsheets(tmp_path):
 def test_a_column_twice_is_refused(tmp_path):
     with pytest.raises(ValueError, match="two columns 'label'"):
         read_table(write(tmp_path, "label,path,label\na,1,a\n"))
+
+
+def test_one_json_object_a_line(tmp_path):
+    file = tmp_path / "table.jsonl"
+    file.write_text('{"text": "ä\\nb", "label": 1}\n\n{"text": "c", "more": ["x"]}\n', "utf-8")
+    table = read_table(file, strip=False)
+    assert table.columns == ("text", "label", "more")
+    assert table.rows[0] == (1, {"text": "ä\nb", "label": "1", "more": ""})
+    assert table.rows[1] == (3, {"text": "c", "label": "", "more": '["x"]'})
+    file.write_text('{"text": 1}\n{"text": \n')
+    with pytest.raises(ValueError, match="line 2: it isn't JSON"):
+        read_table(file)
+    file.write_text("[1]\n")
+    with pytest.raises(ValueError, match="line 1: it must be an object"):
+        read_table(file)
+
+
+def test_positions_say_that_there_is_no_header(tmp_path):
+    from keras_practical.data.sources import from_csv
+    from keras_practical.text.sources import rows_of_table
+
+    file = write(tmp_path, "cat,1.png\ndog,2.png\n")
+    listing = from_csv(file, columns={"path": 1, "label": 0})
+    assert (listing.names, listing.class_names) == (["1.png", "2.png"], ("cat", "dog"))
+    rows = rows_of_table(file, columns={"text": 1, "label": 0})
+    assert [(row.text, row.label) for row in rows] == [("1.png", "cat"), ("2.png", "dog")]
+
+
+def test_texts_of_jsonl_by_split(tmp_path):
+    import json
+
+    import keras_practical as kp
+
+    for split in ("train", "dev"):
+        lines = [{"text": f"{split} {c} {k}", "label": c} for c in "ab" for k in range(3)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    data = kp.text.load_texts(tmp_path, verbose=False)
+    assert (len(data.train), len(data.validation)) == (6, 6)
