@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -168,6 +168,7 @@ def load_images(
     on_error: str = "skip",
     class_names: Sequence[str] | None = None,
     splits: Mapping[str, str] | None = None,
+    label_from: str | Callable[[str], str | None] | None = None,
     columns: Mapping[str, Any] | None = None,
     folder: str | Path | None = None,
     suffix: str = "",
@@ -176,7 +177,7 @@ def load_images(
     data_dir: str | Path | None = None,
     verbose: bool = True,
 ) -> ImageData:
-    """Load labelled images for training: upright, whole, split, ready for `fit`.
+    r"""Load labelled images for training: upright, whole, split, ready for `fit`.
 
     Use it instead of `keras.utils.image_dataset_from_directory`, the plain-Keras equivalent for
     folders: that one stops at a broken file without naming it, leaves phone photos sideways and
@@ -191,7 +192,8 @@ def load_images(
         source: A folder of class folders (with or without `train/`, `validation/` and `test/`
             above them); a `.csv`, `.tsv` or `.jsonl` file, or a pandas DataFrame;
             `(images, labels)` arrays, or a mapping from split to such pairs; `"digits"` (comes with
-            scikit-learn); `"cats_vs_dogs"`; `"tfds:NAME"`; an index of files (its labels and splits hold).
+            scikit-learn); `"cats_vs_dogs"`; `"tfds:NAME"`; an index of files (its labels and splits
+            hold).
         image_size: Pixels, one number or `(height, width)`. Default: 224 for files, the arrays'
             own size for arrays.
         batch_size: Images a batch, >= 1.
@@ -219,6 +221,9 @@ def load_images(
             sorted; for arrays, the numbers.
         splits: Which folder holds which part, if they are called otherwise than `train`,
             `validation` and `test`, such as `{"train": "seg_train", "test": "seg_test"}`.
+        label_from: Where files aren't sorted into class folders, how a file's path in the folder
+            says its class: a regular expression whose first group is the class, such as
+            `r"([^/]+)_\d+\.jpg$"` for `beagle_12.jpg`, or a function from the path to the class.
         columns: A CSV file's own names for its columns `path` (relative to the file), `label` and,
             optionally, `split`, such as `{"path": "image_id"}`. Positions, such as
             `{"path": 0, "label": 1}`, say that it has no header line.
@@ -264,6 +269,7 @@ def load_images(
         source,
         class_names=class_names,
         splits=splits,
+        label_from=label_from,
         columns=columns,
         group_column=column,
         folder=folder,
@@ -446,6 +452,7 @@ def listing_of_any(
     *,
     class_names: Sequence[str] | None = None,
     splits: Mapping[str, str] | None = None,
+    label_from: str | Callable[[str], str | None] | None = None,
     columns: Mapping[str, Any] | None = None,
     group_column: str | None = None,
     folder: str | Path | None = None,
@@ -472,6 +479,7 @@ def listing_of_any(
     for name, value, owners in (
         ("class_names", class_names, ("arrays", "folder", "csv")),
         ("splits", splits, ("folder",)),
+        ("label_from", label_from, ("folder",)),
         ("columns", columns, ("csv",)),
         ("folder", folder, ("csv",)),
         ("suffix", suffix or None, ("csv",)),
@@ -506,7 +514,12 @@ def listing_of_any(
             suffix=suffix,
             encoding=encoding,
         )
-    return sources.from_folder(source, splits=splits, class_names=class_names)
+    if label_from is None:
+        return sources.from_folder(source, splits=splits, class_names=class_names)
+    for name, value in (("splits", splits), ("class_names", class_names)):
+        if value is not None:
+            raise ValueError(f"`{name}` and `label_from` can't go together.")
+    return sources.from_file_names(source, label_from)
 
 
 def _means_folder(source: Any, group_column: str, encoding: str | None) -> bool:

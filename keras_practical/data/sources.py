@@ -7,10 +7,11 @@ class, a missing column) raises an error that says what to do about it.
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_practical.data.folders import SPLIT_NAMES, class_folders, files_below, split_folders
-from keras_practical.data.index import ImageIndex, PassedOver
+from keras_practical.data.index import ImageIndex, PassedOver, printable
 from keras_practical.data.tables import TABLES, Table, by_position, read_table
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "Listing",
     "from_arrays",
     "from_csv",
+    "from_file_names",
     "from_folder",
     "listing_of",
     "source_kind",
@@ -165,6 +167,71 @@ def from_folder(
     rows.sort(key=lambda row: (row[2], composed(row[1])))
     paths, places, labels, chosen = zip(*rows, strict=True)
     return Listing(paths, places, labels, chosen, names, passed_over=tuple(passed_over))
+
+
+def from_file_names(folder: str | Path, label_from: str | Callable[[str], str | None]) -> Listing:
+    r"""List all images below a folder, whose paths say their classes.
+
+    Args:
+        folder: The folder.
+        label_from: A regular expression, searched in the path from the folder, whose first group is
+            the class; or a function from that path to the class.
+
+    Returns:
+        The listing, ordered by class and path.
+
+    Raises:
+        ValueError: The folder isn't there, the expression is broken or has no group, a path says no
+            class, or there are fewer than two.
+
+    Example:
+
+    >>> from_file_names("no/such/folder", r"(.+)_\d+\.jpg")
+    Traceback (most recent call last):
+    ValueError: There is no folder 'no/such/folder'. ...
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise ValueError(_no_folder(root))
+    ask = label_from if callable(label_from) else _searcher(label_from)
+    below = files_below(root)
+    rows = []
+    for file in below.files:
+        name = file.relative_to(root).as_posix()
+        label = ask(name)
+        if not label:
+            raise ValueError(
+                f"`label_from` finds no class in {printable(name)!r}. Change it, or move the file."
+            )
+        rows.append((file, name, composed(str(label))))
+    names = tuple(sorted({label for _, _, label in rows}, key=composed))
+    if len(names) < 2:
+        raise ValueError(_too_few_classes(f"Folder {str(root)!r}, by `label_from`,", names))
+    _warn_of_likeness(names, f"names of files in {str(root)!r}")
+    rows.sort(key=lambda row: (row[2], composed(row[1])))
+    paths, places, labels = zip(*rows, strict=True)
+    numbers = [names.index(label) for label in labels]
+    return Listing(paths, places, numbers, [None] * len(rows), names, passed_over=below.passed_over)
+
+
+def _searcher(pattern: str) -> Callable[[str], str | None]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"`label_from` isn't a regular expression: {error}. Received: label_from={pattern!r}"
+        ) from error
+    if not compiled.groups:
+        raise ValueError(
+            "`label_from` must have a group in brackets, which is the class. "
+            f"Received: label_from={pattern!r}"
+        )
+
+    def search(name: str) -> str | None:
+        match = compiled.search(name)
+        return match and match.group(1)
+
+    return search
 
 
 def from_csv(

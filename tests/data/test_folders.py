@@ -210,3 +210,31 @@ def test_images_of_an_unclear_range_are_said_once(tmp_path):
             Image.fromarray(np.full((8, 8), 4000 + k, "uint16")).save(tmp_path / c / f"{k}.png")
     with pytest.warns(UserWarning, match=r"6 of 6 images: its 16-bit values end at 4000"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "label_from", [r"([^/]+)_\d+\.png$", lambda name: Path(name).name.rpartition("_")[0]]
+)
+def test_names_of_files_may_say_the_class(label_from, tmp_path):
+    breeds = ("beagle", "great_dane")
+    fill(tmp_path, *(f"{k % 2}/{breed}_{k}.png" for breed in breeds for k in range(4)))
+    (tmp_path / "readme.txt").write_text("x")
+    data = load(tmp_path, label_from=label_from)
+    assert data.class_names == breeds
+    assert all(breeds[r.label] == Path(r.name).name.rpartition("_")[0] for r in data.index)
+    assert [Path(item.name).name for item in data.index.passed_over] == ["readme.txt"]
+
+
+@pytest.mark.parametrize(
+    ("label_from", "message"),
+    [
+        (r"(\d+)", "finds no class in 'cat/a.png'"),
+        (r"\d+", "must have a group"),
+        ("(", "isn't a regular expression"),
+        ("(a)", "has one class"),
+    ],
+)
+def test_what_says_no_class_is_named(label_from, message, tmp_path):
+    fill(tmp_path, "cat/a.png", "dog/a.png")
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, label_from=label_from)
