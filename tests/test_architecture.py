@@ -210,7 +210,7 @@ INTERNAL = {
     "data.dicom": {"between"},
     "models.resizing": {"from_config"},
     "text.characters.generation": {"check_sampling"},
-    "data.sources": {"composed", "decided"},
+    "data.sources": {"composed", "decided", "too_few_classes"},
 }
 
 

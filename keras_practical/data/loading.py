@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_practical.data import dicom, named_sets, sources
+from keras_practical.data.array_source import from_arrays
 from keras_practical.data.image_set import PixelSource, dataset_of
 from keras_practical.data.index import SPLITS, ImageIndex, ImageRecord, printable
 from keras_practical.data.order import EpochOrder
@@ -19,7 +20,7 @@ from keras_practical.data.origin import origin_of
 from keras_practical.data.pixel_store import PixelStore
 from keras_practical.data.reading import NO_FILE, Header
 from keras_practical.data.sources import Listing, listing_of, source_kind
-from keras_practical.data.splitting import Groups, divided
+from keras_practical.data.splitting import Groups, divided, torn_folders
 from keras_practical.data.tables import read_table
 from keras_practical.utils.checks import (
     ImageSize,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from keras_practical.utils.types import Arrays
 
-__all__ = ["ImageData", "index_of", "load_images", "report_problems", "torn_folders"]
+__all__ = ["ImageData", "index_of", "load_images", "report_problems"]
 
 _KINDS = {
     "arrays": "arrays",
@@ -412,41 +413,6 @@ def _warn_of_folders(index: ImageIndex, listing: Listing, groups: Sequence[str] 
         )
 
 
-def torn_folders(index: ImageIndex) -> list[str]:
-    """Return the folders, below those of the classes, whose images are in several splits.
-
-    Args:
-        index: The images; their names are files' paths.
-
-    Returns:
-        The folders' paths, if every class has several of them and most hold several images.
-
-    Example:
-
-    >>> records = [ImageRecord(f"cat/{p}/{s}.png", 0) for p in "ab" for s in "12"]
-    >>> torn_folders(ImageIndex(tuple(records), ("cat", "dog")))
-    []
-    """
-    folders: dict[str, list[ImageRecord]] = defaultdict(list)
-    for record in index:
-        if record.problem is None:
-            folders[str(PurePath(record.name).parent)].append(record)
-    of_class: dict[int, list[str]] = defaultdict(list)
-    for folder, records in folders.items():
-        for label in {record.label for record in records}:
-            of_class[label].append(folder)
-    several = [folder for folder, records in folders.items() if len(records) > 1]
-    if len(several) < 3 * len(index.class_names) or 2 * len(several) < len(folders):
-        return []
-    if any(len(of_class[label]) < 3 for label in range(len(index.class_names))):
-        return []
-    return [
-        folder
-        for folder, records in folders.items()
-        if len({record.split for record in records if record.split != "test"}) > 1
-    ]
-
-
 def listing_of_any(
     source: Any,
     *,
@@ -494,7 +460,7 @@ def listing_of_any(
                 f"Received: {name}={value!r} with {_KINDS[kind]}"
             )
     if kind == "arrays":
-        return sources.from_arrays(source, class_names=class_names)
+        return from_arrays(source, class_names=class_names)
     if kind == "index":
         return listing_of(source)
     if kind == "digits":

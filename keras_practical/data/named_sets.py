@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_practical.data.array_source import from_arrays
 from keras_practical.data.folders import SPLIT_NAMES
 from keras_practical.data.index import PassedOver
-from keras_practical.data.sources import Listing, decided, from_arrays, from_folder
+from keras_practical.data.sources import Listing, decided, from_folder
 from keras_practical.utils.keras_home import keras_home
 
 __all__ = ["from_cats_vs_dogs", "from_digits", "from_tfds"]

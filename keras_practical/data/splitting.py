@@ -6,15 +6,15 @@ import hashlib
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
 
-from keras_practical.data.index import ImageRecord
+from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.data.sources import Listing, composed, spelled
 
-__all__ = ["decide_splits", "divided", "groups_of"]
+__all__ = ["decide_splits", "divided", "groups_of", "torn_folders"]
 
 Key = TypeVar("Key")
 Groups = Callable[[ImageRecord], Any] | Mapping[str, Any] | str
@@ -226,6 +226,41 @@ def _ends(path: Path) -> bytes:
         head = file.read(4096)
         file.seek(max(0, path.stat().st_size - 4096))
         return head + file.read()
+
+
+def torn_folders(index: ImageIndex) -> list[str]:
+    """Return the folders, below those of the classes, whose images are in several splits.
+
+    Args:
+        index: The images; their names are files' paths.
+
+    Returns:
+        The folders' paths, if every class has several of them and most hold several images.
+
+    Example:
+
+    >>> records = [ImageRecord(f"cat/{p}/{s}.png", 0) for p in "ab" for s in "12"]
+    >>> torn_folders(ImageIndex(tuple(records), ("cat", "dog")))
+    []
+    """
+    folders: dict[str, list[ImageRecord]] = defaultdict(list)
+    for record in index:
+        if record.problem is None:
+            folders[str(PurePath(record.name).parent)].append(record)
+    of_class: dict[int, list[str]] = defaultdict(list)
+    for folder, records in folders.items():
+        for label in {record.label for record in records}:
+            of_class[label].append(folder)
+    several = [folder for folder, records in folders.items() if len(records) > 1]
+    if len(several) < 3 * len(index.class_names) or 2 * len(several) < len(folders):
+        return []
+    if any(len(of_class[label]) < 3 for label in range(len(index.class_names))):
+        return []
+    return [
+        folder
+        for folder, records in folders.items()
+        if len({record.split for record in records if record.split != "test"}) > 1
+    ]
 
 
 def _hold_out_groups(

@@ -9,7 +9,7 @@ from pathlib import PurePath
 import numpy as np
 
 from keras_practical.data.index import ImageIndex, ImageRecord, printable
-from keras_practical.data.loading import torn_folders
+from keras_practical.data.splitting import torn_folders
 from keras_practical.inspection.copies import SimilarPair
 from keras_practical.inspection.findings import KINDS, Case, Finding
 from keras_practical.inspection.measures import ImageMeasures

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from keras_practical.data import folders
+from keras_practical.data.array_source import from_arrays
 from keras_practical.data.named_sets import from_digits
-from keras_practical.data.sources import from_arrays, from_csv, from_folder, source_kind
+from keras_practical.data.sources import from_csv, from_folder, source_kind
 
 
 def fill(root, *paths):
