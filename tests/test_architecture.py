@@ -197,6 +197,7 @@ INTERNAL = {
     "data.reading": {
         "Header",
         "array_to_uint8",
+        "check_range",
         "decode",
         "finish",
         "inspect",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_practical.data.folders import SPLIT_NAMES
+from keras_practical.data.reading import check_range
 from keras_practical.data.sources import Listing, decided, too_few_classes
 
 if TYPE_CHECKING:
@@ -103,10 +104,7 @@ def _check_arrays(where: str, images: np.ndarray, labels: np.ndarray) -> None:
             f"{where}: labels must be whole numbers >= 0, not {labels.dtype} "
             f"{labels.reshape(-1)[:3].tolist()}... For one-hot labels, pass labels.argmax(axis=1)."
         )
-    low, high = float(images.min()), float(images.max())
-    # Written so that NaN fails as well.
-    if not (low >= 0 and high <= 255) or (images.dtype.kind == "f" and 0 < high <= 1):
-        raise ValueError(
-            f"{where}: pixel values must lie in [0, 255]. Received: values from {low:g} to "
-            f"{high:g}. Scale them first, for instance images * 255."
-        )
+    try:
+        check_range(images)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}.") from error

@@ -260,7 +260,8 @@ def _frame(dataset: pydicom.Dataset, frame: int) -> Slice:
         if kind == "PALETTE COLOR":
             stored = pixels.apply_color_lut(stored, dataset)
         depth = 8 * stored.dtype.itemsize
-        return Slice((stored >> (depth - 8)).astype("uint8"))
+        colors = (stored >> (depth - 8)).astype("uint8")
+        return Slice(colors, str(dataset.get("Modality", "")), **_place(dataset, frame))
     if stored.ndim != 2 or not kind.startswith("MONOCHROME"):
         raise ValueError(f"pixels of kind {kind!r} and shape {stored.shape} can't be read")
     if dataset.get("ModalityLUTSequence"):
@@ -274,14 +275,24 @@ def _frame(dataset: pydicom.Dataset, frame: int) -> Slice:
         _own_window(dataset, frame),
         kind == "MONOCHROME1",
         _outside(stored, dataset),
-        _position(dataset, frame),
-        str(dataset.get("SeriesInstanceUID", "")),
-        _first(_attribute(dataset, frame, "SliceLocation")),
-        int(dataset.InstanceNumber) if str(dataset.get("InstanceNumber") or "").isdigit() else None,
-        _axes(dataset, frame),
-        tuple(f"{name} {dataset[name].value}" for name in _STACKS if dataset.get(name) is not None),
-        "LOCALIZER" in [str(value).upper() for value in _values(dataset.get("ImageType"))],
+        **_place(dataset, frame),
     )
+
+
+def _place(dataset: pydicom.Dataset, frame: int) -> dict[str, Any]:
+    """Return what tells where a slice belongs, as arguments of `Slice`."""
+    number = str(dataset.get("InstanceNumber") or "")
+    stack = [f"{name} {dataset[name].value}" for name in _STACKS if dataset.get(name) is not None]
+    kinds = [str(value).upper() for value in _values(dataset.get("ImageType"))]
+    return {
+        "position": _position(dataset, frame),
+        "series": str(dataset.get("SeriesInstanceUID", "")),
+        "location": _first(_attribute(dataset, frame, "SliceLocation")),
+        "number": int(number) if number.isdigit() else None,
+        "axes": _axes(dataset, frame),
+        "stack": tuple(stack),
+        "is_localizer": "LOCALIZER" in kinds,
+    }
 
 
 def _decoded(dataset: pydicom.Dataset, frame: int) -> np.ndarray:

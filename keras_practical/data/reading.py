@@ -378,14 +378,19 @@ def _in_range(values: np.ndarray) -> tuple[np.ndarray, str | None]:
         return values * np.uint8(255), "truth values were taken for a mask: white where true"
     if values.dtype == np.uint8 or not values.size:
         return values, None
+    check_range(values)
+    return values, None
+
+
+def check_range(values: np.ndarray) -> None:
+    """Refuse values that can't be pixels from 0 to 255, fractions up to 1 among them."""
     low, high = float(values.min()), float(values.max())
     # Written so that NaN fails as well.
     if not (low >= 0 and high <= 255) or (values.dtype.kind == "f" and 0 < high <= 1):
         raise ValueError(
-            f"an array's values must lie in [0, 255], not from {low:g} to {high:g}. Scale them "
-            "first, for instance image * 255"
+            f"pixel values must lie in [0, 255]. Received: values from {low:g} to {high:g}. Scale "
+            "them first, for instance images * 255"
         )
-    return values, None
 
 
 def _explain(source: Any, error: Exception) -> str:

@@ -129,7 +129,8 @@ def from_folder(
     parts = split_folders(root, splits=splits)
     passed_over = list(parts.passed_over)
     classes = {part: class_folders(path) for part, path in parts.folders.items()}
-    found = {part: [child.name for child in children] for part, children in classes.items()}
+    # macOS writes accents apart: the same name in one part and in another.
+    found = {part: [composed(child.name) for child in own] for part, own in classes.items()}
     if class_names is None:
         names = _class_names(root, found)
         _warn_of_likeness(names, f"folders of {str(root)!r}")
@@ -142,13 +143,14 @@ def from_folder(
             )
     rows = []
     for part, path in parts.folders.items():
-        for child in classes[part]:
-            if child.name not in names:
+        by_name = {composed(child.name): child for child in classes[part]}
+        for name, child in by_name.items():
+            if name not in names:
                 passed_over.append(PassedOver(str(child), "it isn't one of `class_names`"))
         loose = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
         passed_over += [PassedOver(str(p), "it lies in no class's folder") for p in sorted(loose)]
         for label, class_name in enumerate(names):
-            below = files_below(path / class_name)
+            below = files_below(by_name.get(class_name, path / class_name))
             passed_over += below.passed_over
             if not below.files and class_names is None:
                 raise ValueError(

@@ -165,7 +165,10 @@ def decide_splits(
     if groups is not None:
         _warn_of_leaks(listing, groups)
         if fraction and open_places:
-            for index in _hold_out_groups(listing, open_places, groups, fraction, seed, strict):
+            held_out = _hold_out_groups(
+                listing, open_places, groups, fraction=fraction, seed=seed, strict=strict
+            )
+            for index in held_out:
                 splits[index] = "validation"
         return splits
     if fraction == 0.0:
@@ -267,6 +270,7 @@ def _hold_out_groups(
     listing: Listing,
     indexes: Sequence[int],
     groups: Sequence[str],
+    *,
     fraction: float,
     seed: int,
     strict: bool,

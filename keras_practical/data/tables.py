@@ -29,8 +29,6 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-Rows = Sequence[tuple[int, Sequence[str]]]
-
 
 @dataclass(frozen=True)
 class Table:

@@ -69,7 +69,14 @@ def predict_with_labels(
         return _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
 
     models = [model] if by_name else []
-    return _predict_batches(predict, data, batch_size, verbose, multi_label, models)
+    return _predict_batches(
+        predict,
+        data,
+        batch_size=batch_size,
+        verbose=verbose,
+        multi_label=multi_label,
+        models=models,
+    )
 
 
 def predict_side_by_side(
@@ -116,7 +123,9 @@ def predict_side_by_side(
             )
         return np.stack(predicted, axis=1)
 
-    stacked, labels = _predict_batches(predict, data, batch_size, verbose, False, models)
+    stacked, labels = _predict_batches(
+        predict, data, batch_size=batch_size, verbose=verbose, multi_label=False, models=models
+    )
     return list(stacked.transpose(1, 0, 2)), labels
 
 
@@ -200,7 +209,14 @@ def predict_with_tta(
         return weight * plain + (1.0 - weight) * np.mean(predicted, axis=0)
 
     models = [model] if by_name else []
-    return _predict_batches(predict, data, batch_size, verbose, multi_label, models)
+    return _predict_batches(
+        predict,
+        data,
+        batch_size=batch_size,
+        verbose=verbose,
+        multi_label=multi_label,
+        models=models,
+    )
 
 
 def _random_views(batch: np.ndarray, layers: Sequence[Any], n: int) -> Iterator[np.ndarray]:
@@ -241,6 +257,7 @@ def _check_logits(models: Sequence[keras.Model], from_logits: bool) -> None:
 def _predict_batches(
     predict: Callable[[Any], np.ndarray],
     data: Data,
+    *,
     batch_size: int,
     verbose: bool,
     multi_label: bool,

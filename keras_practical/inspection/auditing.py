@@ -15,7 +15,7 @@ from keras_practical.data.image_set import ImageFinder
 from keras_practical.data.index import ImageIndex
 from keras_practical.data.loading import ImageData, index_of, listing_of_any
 from keras_practical.data.reading import Header
-from keras_practical.data.sources import listing_of, source_kind
+from keras_practical.data.sources import Listing, listing_of, source_kind
 from keras_practical.data.splitting import Groups, divided
 from keras_practical.inspection.copies import SimilarPair, near_duplicates
 from keras_practical.inspection.findings import KINDS, AuditFindings
@@ -87,10 +87,12 @@ def audit(
     check_between("validation_fraction", validation_fraction, 0.0, 0.9)
     check_count("seed", seed, minimum=0)
     started = time.perf_counter()
-    index, sources = _index_of(source, validation_fraction, seed, groups, columns)
+    index, sources, listing = _index_of(source, groups, columns)
     finder = ImageFinder(index, sources)
     measures = measure_images(index, finder, verbose=verbose)
     index = _with_headers(index, measures)
+    if listing is not None:
+        index = _divided(index, listing, validation_fraction, seed, groups)
     pairs = _near_duplicates(index, measures, embeddings, verbose)
     contents = ["" if m.problem else m.content for m in measures]
     found = (
@@ -114,13 +116,12 @@ def audit(
 
 
 def _index_of(
-    source: Any,
-    fraction: float,
-    seed: int,
-    groups: Groups | None,
-    columns: Mapping[str, Any] | None,
-) -> tuple[ImageIndex, list[Any]]:
-    """Return the index of what is to be looked at, and the pixel sources behind it, if any."""
+    source: Any, groups: Groups | None, columns: Mapping[str, Any] | None
+) -> tuple[ImageIndex, list[Any], Listing | None]:
+    """Return the index of what is to be looked at, and what is behind it.
+
+    Pixel sources, if there are any; the listing, if it isn't divided yet.
+    """
     if isinstance(source, ImageData | ImageIndex):
         for name, value in (("groups", groups), ("columns", columns)):
             if value is not None:
@@ -129,10 +130,10 @@ def _index_of(
                     f"groups and splits. Pass it to `load_images`. Received: {name}={value!r}"
                 )
     if isinstance(source, ImageData):
-        return source.index, list(source.sources)
+        return source.index, list(source.sources), None
     if isinstance(source, ImageIndex):
         listing_of(source)  # Says what to do if the images aren't files.
-        return source, []
+        return source, [], None
     if not isinstance(source, str | Path):
         raise ValueError(
             "`source` must be a folder, a CSV file, an ImageIndex or what `load_images` returned. "
@@ -142,15 +143,32 @@ def _index_of(
         raise ValueError(f"Load named data first: audit(load_images({source!r}))")
     listing = listing_of_any(
         source,
-        class_names=None,
         columns=columns,
         group_column=groups if isinstance(groups, str) else None,
-        download=False,
-        data_dir=None,
     )
-    # A class of one image, or of one group, is a finding and no reason to stop.
-    names, splits = divided(listing, fraction=fraction, seed=seed, groups=groups, strict=False)
-    return index_of(listing, splits, [Header()] * len(listing.images), names), []
+    undivided = ["train"] * len(listing.images)
+    headers = [Header()] * len(listing.images)
+    return index_of(listing, undivided, headers, None), [], listing
+
+
+def _divided(
+    index: ImageIndex, listing: Listing, fraction: float, seed: int, groups: Groups | None
+) -> ImageIndex:
+    """Return the index with the very split that `load_images` makes of what can be read."""
+    names, splits = divided(
+        listing,
+        fraction=fraction,
+        seed=seed,
+        groups=groups,
+        usable=[record.problem is None for record in index],
+        # A class of one image, or of one group, is a finding and no reason to stop.
+        strict=False,
+    )
+    records = (
+        replace(record, split=split, group=None if names is None else names[position])
+        for position, (record, split) in enumerate(zip(index, splits, strict=True))
+    )
+    return replace(index, records=tuple(records))
 
 
 def _with_headers(index: ImageIndex, measures: Sequence[ImageMeasures]) -> ImageIndex:

@@ -148,9 +148,15 @@ def load_volumes(
     if max_slices is not None:
         check_count("max_slices", max_slices)
     listing = _list(source, columns, groups if isinstance(groups, str) else None)
-    group_names, splits = divided(listing, fraction=validation_fraction, seed=seed, groups=groups)
     scans = _Scans([Path(path) for path in listing.images], options)
     headers = scans.read_all(verbose=verbose)
+    group_names, splits = divided(
+        listing,
+        fraction=validation_fraction,
+        seed=seed,
+        groups=groups,
+        usable=[header.problem is None for header in headers],
+    )
     index = index_of(listing, splits, headers, group_names)
     report_problems(index, on_error)
     parts: list[VolumeBatches | None] = []

@@ -238,3 +238,31 @@ def test_what_says_no_class_is_named(label_from, message, tmp_path):
     fill(tmp_path, "cat/a.png", "dog/a.png")
     with pytest.raises(ValueError, match=message):
         load(tmp_path, label_from=label_from)
+
+
+@pytest.mark.parametrize("broken", range(3))
+def test_audit_judges_the_split_that_loading_makes_of_readable_files(broken, tmp_path):
+    pets(tmp_path, 10)
+    for k in range(broken):
+        (tmp_path / "cat" / f"{3 * k}.png").write_bytes(b"")
+    audited = kp.audit(tmp_path, verbose=False).index
+    if broken:
+        with pytest.warns(UserWarning, match="can't be read"):
+            loaded = load(tmp_path).index
+    else:
+        loaded = load(tmp_path).index
+    for split in ("train", "validation"):
+        assert [r.name for r in audited.split(split)] == [r.name for r in loaded.split(split)]
+
+
+def test_a_class_whose_accents_are_written_apart_is_the_same(tmp_path):
+    import unicodedata
+
+    apart = unicodedata.normalize("NFD", "Bär")
+    for part, name in (("train", "Bär"), ("test", apart)):
+        fill(tmp_path, *(f"{part}/{c}/{k}.png" for c in (name, "Wolf") for k in range(3)))
+    data = load(tmp_path)
+    assert data.class_names == ("Bär", "Wolf")
+    assert data.index.counts("test") == {"Bär": 3, "Wolf": 3}
+    data = load(tmp_path, class_names=[apart, "Wolf"])
+    assert data.index.counts("test") == {"Bär": 3, "Wolf": 3}

@@ -189,7 +189,7 @@ def test_array_is_rounded():
     "values", [[-5.0, 99.0], [0, 300], [0.0, 0.5, 1.0], [-1000, 3000], [0.0, np.nan], [0, 65535]]
 )
 def test_array_of_another_range_is_refused(values):
-    with pytest.raises(ValueError, match=r"values must lie in \[0, 255\].*image \* 255"):
+    with pytest.raises(ValueError, match=r"values must lie in \[0, 255\].*images \* 255"):
         read_image(np.array([values]))
 
 

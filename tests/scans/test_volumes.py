@@ -508,3 +508,30 @@ def test_load_volumes_takes_each_of_them_for_a_scan(tmp_path):
     data = load_volumes(tmp_path, image_size=4, verbose=False)
     assert len(data.index) == 12
     assert not data.index.problems
+
+
+@pytest.mark.parametrize("bad", range(4))
+def test_one_broken_scan_of_few_never_stops_a_run(bad, tmp_path):
+    for kind in ("ill", "well"):
+        (tmp_path / kind).mkdir()
+        for k in range(4):
+            np.save(tmp_path / kind / f"{k}.npy", RAMP + k + 10 * (kind == "ill"))
+    (tmp_path / "ill" / f"{bad}.npy").write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 of 8 images can't be read"):
+        data = load_volumes(tmp_path, image_size=4, verbose=False)
+    assert data.index.counts("validation") == {"ill": 1, "well": 1}
+
+
+def test_slices_in_colour_have_their_places_too(tmp_path):
+    import pydicom
+    from pydicom.data import get_testdata_file
+
+    dataset = pydicom.dcmread(get_testdata_file("SC_rgb_small_odd.dcm", download=False))
+    for number, value in ((1, 200), (2, 10), (3, 100)):
+        dataset.PixelData = np.full(
+            3 * dataset.Rows * dataset.Columns + 1, value, "uint8"
+        ).tobytes()
+        dataset.ImagePositionPatient = [0, 0, {200: 5.0, 10: 1.0, 100: 3.0}[value]]
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        dataset.save_as(tmp_path / f"{number}.dcm")
+    assert read_volume(tmp_path, color_mode="rgb")[:, 0, 0, 0].tolist() == [10, 100, 200]
