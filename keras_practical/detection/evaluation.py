@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_practical.detection.annotations import DetectionData
 from keras_practical.detection.inference import Detections, detect
-from keras_practical.utils.checks import check_between
+from keras_practical.utils.checks import check_between, check_count
 from keras_practical.utils.progress import track
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def evaluate(
     data: DetectionData,
     *,
     threshold: float = 0.4,
+    max_detections: int | None = None,
     verbose: bool = True,
     **options: Any,
 ) -> DetectionEvaluation:
@@ -113,6 +114,7 @@ def evaluate(
         model: A trained detector.
         data: From `load_annotations`, with the model's classes.
         threshold: The score from which the counts take a box as reported, in [0, 1].
+        max_detections: As in `evaluate_detections`.
         verbose: Whether to show a progress bar.
         **options: As in `detect`: `overlap`, `smallest_pixels`, …
 
@@ -142,11 +144,15 @@ def evaluate(
         detect(model, image.source, threshold=_LOWEST_SCORE, verbose=False, **options)
         for image in images
     ]
-    return evaluate_detections(detected, data, threshold=threshold)
+    return evaluate_detections(detected, data, threshold=threshold, max_detections=max_detections)
 
 
 def evaluate_detections(
-    detections: Sequence[Detections], data: DetectionData, *, threshold: float = 0.4
+    detections: Sequence[Detections],
+    data: DetectionData,
+    *,
+    threshold: float = 0.4,
+    max_detections: int | None = None,
 ) -> DetectionEvaluation:
     """Measure boxes that were found before, by any detector, as `evaluate` does.
 
@@ -154,12 +160,15 @@ def evaluate_detections(
         detections: What was found on each image of the data, in order.
         data: From `load_annotations`.
         threshold: As in `evaluate`.
+        max_detections: The surest boxes of a class on one image that count; 100 is COCO's rule, for
+            comparison with published figures. Default: all.
 
     Returns:
         A `DetectionEvaluation`.
 
     Raises:
-        ValueError: There isn't one entry an image, or the classes differ.
+        ValueError: There isn't one entry an image, the classes differ, or an argument is outside
+            its range.
 
     Example:
 
@@ -177,6 +186,9 @@ def evaluate_detections(
         Lin et al., *Microsoft COCO* (2014), arXiv 1405.0312.
     """
     check_between("threshold", threshold, 0.0, 1.0)
+    if max_detections is None:
+        max_detections = max((len(result.scores) for result in detections), default=0) or 1
+    check_count("max_detections", max_detections)
     if len(detections) != len(data):
         raise ValueError(
             f"`detections` must have one entry an image. Received: {len(detections)} for "
@@ -189,7 +201,7 @@ def evaluate_detections(
                 f"`load_annotations`. Received: {', '.join(data.class_names)}; the detector has "
                 f"{', '.join(result.class_names)}"
             )
-    precisions, outcomes = _by_coco(detections, data, threshold)
+    precisions, outcomes = _by_coco(detections, data, threshold, max_detections)
     known = ~np.isnan(precisions).all(axis=(0, 1))
     by_class = np.full(len(data.class_names), np.nan)
     by_class[known] = precisions[0][:, known].mean(0)
@@ -209,7 +221,7 @@ def evaluate_detections(
 
 
 def _by_coco(
-    detections: Sequence[Detections], data: DetectionData, threshold: float
+    detections: Sequence[Detections], data: DetectionData, threshold: float, max_detections: int
 ) -> tuple[np.ndarray, tuple[int, int, int]]:
     """Return precisions `(overlaps, recalls, classes)`, and hits, misses and false alarms."""
     from pycocotools.coco import COCO
@@ -240,9 +252,10 @@ def _by_coco(
             coco.createIndex()
             sets.append(coco)
         judge = COCOeval(*sets, "bbox")
+        judge.params.maxDets = [max_detections]
         judge.evaluate()
         judge.accumulate()
-    # Axes: overlap, recall, class, area (all), most boxes an image (100).
+    # Axes: overlap, recall, class, area (all), most boxes an image.
     # pycocotools adds 2.2e-16 to the divisor, so a precision of 1 comes out as 1 - 2e-16.
     precisions = judge.eval["precision"][:, :, :, 0, -1].round(12)
     return np.where(precisions < 0, np.nan, precisions), _outcomes(judge, threshold)

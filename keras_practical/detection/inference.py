@@ -91,7 +91,7 @@ def detect(
     tta: str | None = "flip",
     smallest_pixels: float | None = None,
     largest_pixels: float | None = None,
-    max_detections: int = 100,
+    max_detections: int | None = None,
     verbose: bool = True,
 ) -> Detections:
     """Find the objects on an image.
@@ -113,7 +113,7 @@ def detect(
             for. Default: as `build` decided by the training boxes. Halving it takes four times as
             long.
         largest_pixels: Size of the largest objects. Default: as `build` decided.
-        max_detections: The most boxes to return.
+        max_detections: The most boxes to return, the surest first. Default: all.
         verbose: Whether to show a progress bar.
 
     Returns:
@@ -139,7 +139,8 @@ def detect(
     """
     check_between("threshold", threshold, 0.0, 1.0)
     check_between("overlap", overlap, 1e-6, 1.0)
-    check_count("max_detections", max_detections)
+    if max_detections is not None:
+        check_count("max_detections", max_detections)
     check_choice("tta", tta, ("flip", None))
     outputs = outputs_of(model)
     low = outputs.smallest_pixels if smallest_pixels is None else smallest_pixels

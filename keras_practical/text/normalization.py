@@ -34,7 +34,7 @@ def normalize_text(text: str, *, form: str = "NFKC", lowercase: bool = False) ->
         lowercase: Whether to fold upper into lower case (`str.casefold`).
 
     Returns:
-        The text in that form, perhaps empty.
+        The text in that form, perhaps empty. Normalized again, it stays the same.
 
     Raises:
         ValueError: `text` isn't a string, or there is no such form.
@@ -52,11 +52,17 @@ def normalize_text(text: str, *, form: str = "NFKC", lowercase: bool = False) ->
     check_choice("form", form, FORMS)
     if not isinstance(text, str):
         raise ValueError(f"`text` must be a string. Received: {type(text).__name__} {text!r:.60}")
-    if lowercase:
-        text = text.casefold()
-    composed = unicodedata.normalize(cast(Literal["NFC", "NFKC"], form), text)
-    unwanted = {ord(character): None for character in set(composed) if _is_invisible(character)}
-    return " ".join(composed.translate(unwanted).split())
+    before = None
+    # Each step can make work for another: NFKC brings capitals (ℝ becomes R), folding takes letters
+    # apart, and what stood on both sides of an invisible mark can be composed.
+    while text != before:
+        before = text
+        text = unicodedata.normalize(cast(Literal["NFC", "NFKC"], form), text)
+        if lowercase:
+            text = text.casefold()
+        unwanted = {ord(character): None for character in set(text) if _is_invisible(character)}
+        text = " ".join(text.translate(unwanted).split())
+    return text
 
 
 def _is_invisible(character: str) -> bool:

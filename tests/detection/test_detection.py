@@ -583,3 +583,25 @@ def test_faces_from_four_pictures():
     fine_tune(model, training, epochs=2, verbose=0)
     test = kp.detection.load_annotations(folder / "testing.xml", verbose=False)
     assert evaluate(model, test, verbose=False).average_precision_50 > 0.9
+
+
+def test_all_boxes_of_a_crowded_image_count():
+    corners = np.stack([np.arange(150) % 15 * 30, np.arange(150) // 15 * 30], axis=1).astype(float)
+    boxes = np.concatenate([corners, corners + 20], axis=1)
+    cells = AnnotatedImage("cells.jpg", boxes, np.zeros(150, int), 450, 300)
+    data = DetectionData((cells,), ("cell",))
+    found = Detections(
+        boxes=boxes,
+        scores=np.linspace(0.99, 0.5, 150),
+        labels=np.zeros(150, int),
+        class_names=("cell",),
+    )
+    result = evaluate_detections([found], data)
+    assert (result.found, result.missed, result.false_alarms) == (150, 0, 0)
+    assert result.average_precision == 1.0
+    # COCO's rule, for comparison with published figures: recall stops at two thirds.
+    cut = evaluate_detections([found], data, max_detections=100)
+    assert (cut.found, cut.missed) == (100, 50)
+    assert cut.average_precision_50 == pytest.approx(67 / 101)
+    with pytest.raises(ValueError, match="max_detections"):
+        evaluate_detections([found], data, max_detections=0)

@@ -53,6 +53,7 @@ def test_sampling_at_temperature_one_changes_nothing():
 @pytest.mark.parametrize(
     ("top_p", "expected"),
     [
+        (1e-10, [0, 1, 0, 0]),
         (0.4, [0, 1, 0, 0]),
         (0.41, [0, 4 / 7, 3 / 7, 0]),
         (0.7, [0, 4 / 7, 3 / 7, 0]),  # .4 and .3 are exactly enough
@@ -380,3 +381,11 @@ def test_evaluate_names_outputs_that_arent_numbers():
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     with pytest.raises(ValueError, match="outputs must be finite numbers"):
         measured(model)
+
+
+def test_generate_says_that_only_an_unknown_character_is_expected():
+    model = keras.Sequential([keras.Input((None,)), keras.layers.Embedding(3, 3)])
+    model.add(keras.layers.Softmax())
+    model.layers[0].set_weights([np.array([[500.0, 0, 0]] * 3)])
+    with pytest.raises(ValueError, match="probability 0 after 'a': it expects an unknown one"):
+        written(model, "a", vocabulary=CharacterVocabulary("ab"))

@@ -204,3 +204,22 @@ def test_urdu_news_loads_whole():
     assert (len(data.train), len(data.class_names)) == (1000, 5)
     assert not set(data.train.texts) & set(data.validation.texts)
     assert np.bincount(data.validation.labels).min() > 100
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_a_normalized_text_stays_the_same(form, lowercase):
+    options = {"form": form, "lowercase": lowercase}
+    rng = np.random.default_rng(0)
+    # Marks, invisible ones, capitals in fancy dress: what one step makes for another.
+    pool = [*"aEiİßﬁℝ™ℌ𝐇", "\u0301", "\u0327", "\u00ad", "\u200e", "\u0345", "ͅΑ", " ", "\u00b4"]
+    mixed = ["".join(rng.choice(pool, 8)) for _ in range(2000)]
+    letters = [chr(code) for code in range(0x20, 0x30000) if not 0xD800 <= code < 0xE000]
+    once = [kp.text.normalize_text(text, **options) for text in mixed + letters]
+    assert [kp.text.normalize_text(text, **options) for text in once] == once
+
+
+def test_what_looks_the_same_is_the_same_word():
+    normalize = kp.text.normalize_text
+    assert normalize("e\u00ad\u0301") == normalize("é")  # A soft hyphen before the accent.
+    assert normalize("𝐇𝐞𝐥𝐥𝐨 ℌello ℝ ™", lowercase=True) == "hello hello r tm"

@@ -59,7 +59,8 @@ def generate(
 
     Raises:
         ValueError: An argument is outside its range, the prompt is empty, too short for the model
-            or has unknown characters, or the model doesn't predict this vocabulary's characters.
+            or has unknown characters, or the model doesn't predict this vocabulary's characters,
+            or is sure of an unknown one.
 
     Example:
 
@@ -88,8 +89,16 @@ def generate(
         for _ in track(range(length), "writing", length, show=verbose):
             probabilities = next_probabilities(numbers)
             probabilities[UNKNOWN] = 0.0  # It can't be written.
+            total = probabilities.sum()
+            if not total > 0:
+                raise ValueError(
+                    "The model gives every character of its vocabulary the probability 0 after "
+                    f"{reader.vocabulary.decode(numbers[-20:])!r}: it expects an unknown one, "
+                    "which can't be written. Train it with a vocabulary of all the characters "
+                    "that its texts have"
+                )
             probabilities = sampling_probabilities(
-                probabilities / probabilities.sum(), temperature=temperature, top_p=top_p
+                probabilities / total, temperature=temperature, top_p=top_p
             )
             numbers.append(int(rng.choice(len(probabilities), p=probabilities)))
     return reader.vocabulary.decode(numbers[len(prompt) :])
@@ -200,7 +209,8 @@ def sampling_probabilities(
         order = np.argsort(-changed, kind="stable")
         # Kept: whoever isn't preceded by enough already. Sums are rounded; .3 + .3 is to reach .6.
         before = np.cumsum(changed[order]) - changed[order]
-        changed[order[before >= top_p - 1e-9]] = 0.0
+        # The most probable one always stays.
+        changed[order[1:][before[1:] >= top_p - 1e-9]] = 0.0
         changed /= changed.sum()
     return changed
 
