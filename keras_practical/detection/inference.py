@@ -22,6 +22,8 @@ from keras_practical.utils.progress import progress_bar
 __all__ = ["Detections", "detect"]
 
 _TILE = 512
+# Boxes that are compared with all others at once.
+_BLOCK = 256
 # Grey, as what lies outside an image is in training.
 _FILL = 127.5
 
@@ -295,6 +297,11 @@ def averaged(
     Gidaris & Komodakis, *Object detection via a multi-region & semantic segmentation-aware CNN
     model* (2015), section 6 ("bounding box voting").
     """
-    same = (overlaps(boxes[kept], boxes) >= 0.5) & (labels[kept][:, None] == labels)
-    weights = same * scores
-    return weights @ boxes / weights.sum(1, keepdims=True)
+    edges = np.empty((len(kept), 4))
+    # In blocks: a crowded image has thousands of boxes, and each is compared with all.
+    for start in range(0, len(kept), _BLOCK):
+        block = kept[start : start + _BLOCK]
+        same = (overlaps(boxes[block], boxes) >= 0.5) & (labels[block][:, None] == labels)
+        weights = same * scores
+        edges[start : start + _BLOCK] = weights @ boxes / weights.sum(1, keepdims=True)
+    return edges

@@ -53,15 +53,16 @@ def normalize_text(text: str, *, form: str = "NFKC", lowercase: bool = False) ->
     if not isinstance(text, str):
         raise ValueError(f"`text` must be a string. Received: {type(text).__name__} {text!r:.60}")
     before = None
-    # Each step can make work for another: NFKC brings capitals (ℝ becomes R), folding takes letters
-    # apart, and what stood on both sides of an invisible mark can be composed.
+    # Each step can make work for another: NFKC brings capitals (ℝ becomes R) and spaces. Composing
+    # comes last: folding takes letters apart, and an invisible mark can keep two from joining.
     while text != before:
         before = text
-        text = unicodedata.normalize(cast(Literal["NFC", "NFKC"], form), text)
         if lowercase:
             text = text.casefold()
         unwanted = {ord(character): None for character in set(text) if _is_invisible(character)}
-        text = " ".join(text.translate(unwanted).split())
+        text = unicodedata.normalize(
+            cast(Literal["NFC", "NFKC"], form), " ".join(text.translate(unwanted).split())
+        )
     return text
 
 

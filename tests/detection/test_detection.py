@@ -605,3 +605,18 @@ def test_all_boxes_of_a_crowded_image_count():
     assert cut.average_precision_50 == pytest.approx(67 / 101)
     with pytest.raises(ValueError, match="max_detections"):
         evaluate_detections([found], data, max_detections=0)
+
+
+def test_a_crowded_image_gives_all_its_boxes(monkeypatch, rng):
+    noise = rng.integers(0, 256, (400, 400, 3)).astype("uint8")
+    model = small_detector(pictures(0, 3))
+    options = {"threshold": 0.001, "verbose": False}
+    found = detect(model, noise, **options)
+    assert len(found) > 100
+    surest = detect(model, noise, max_detections=100, **options)
+    np.testing.assert_allclose(surest.scores, found.scores[:100])
+    np.testing.assert_allclose(surest.boxes, found.boxes[:100], rtol=1e-5)
+    monkeypatch.setattr("keras_practical.detection.inference._BLOCK", 7)
+    np.testing.assert_allclose(detect(model, noise, **options).boxes, found.boxes, rtol=1e-5)
+    data = DetectionData((AnnotatedImage(noise, found.boxes, found.labels, 400, 400),), ("white",))
+    assert len(evaluate(model, data, verbose=False).detections[0]) > 100

@@ -217,9 +217,12 @@ def test_a_normalized_text_stays_the_same(form, lowercase):
     letters = [chr(code) for code in range(0x20, 0x30000) if not 0xD800 <= code < 0xE000]
     once = [kp.text.normalize_text(text, **options) for text in mixed + letters]
     assert [kp.text.normalize_text(text, **options) for text in once] == once
+    assert all(unicodedata.is_normalized(form, text) for text in once)
+    assert all(text == " ".join(text.split()) for text in once)
 
 
 def test_what_looks_the_same_is_the_same_word():
     normalize = kp.text.normalize_text
     assert normalize("e\u00ad\u0301") == normalize("é")  # A soft hyphen before the accent.
+    assert normalize("\u0390", lowercase=True) == "\u0390"  # Folded into three characters.
     assert normalize("𝐇𝐞𝐥𝐥𝐨 ℌello ℝ ™", lowercase=True) == "hello hello r tm"
