@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,42 @@ def origin_of(data: Data) -> DataOrigin:
         source=source if in_order and exact else None,
         records=source.records if source is not None and in_order and not orders else None,
     )
+
+
+def groups_in_order(data: Data) -> list[str | None] | None:
+    """Return the group of each example in the order of reading; `None` if none is known.
+
+    Args:
+        data: As in `origin_of`.
+
+    Returns:
+        What each image belongs to, such as its patient; `None` for an image of which it's unknown.
+
+    Warns:
+        UserWarning: Groups were given to `load_images`, but in which order the images come isn't
+            known any more.
+
+    Example:
+
+    >>> from keras_practical import load_images
+    >>> digits = load_images("digits", groups=lambda record: record.name[-3:-1], verbose=False)
+    >>> groups_in_order(digits.validation)[:3] is None
+    False
+    """
+    records = origin_of(data).records
+    if records is not None:
+        groups = [record.group for record in records]
+        return None if all(group is None for group in groups) else groups
+    sources = (_own(step, "source", PixelSource) for step in _upstream(data))
+    if any(record.group is not None for source in sources if source for record in source.records):
+        warnings.warn(
+            "The images belong to groups, but in which order they come isn't known (after "
+            "shuffling, or after what leaves out or repeats elements). Each image counts as "
+            "independent of all others, and intervals are too narrow: give unshuffled data, or "
+            "`groups`, one value an example.",
+            stacklevel=3,
+        )
+    return None
 
 
 def _upstream(data: Data) -> Iterator[Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
+from keras_practical.data.groups import group_numbers
+from keras_practical.evaluation.outputs import predictions_and_labels
 from keras_practical.evaluation.prediction import predict_with_labels
 from keras_practical.models.deriving import check_graph, check_prediction, derived_model
 from keras_practical.utils.checks import check_between, check_count, check_positive
@@ -79,7 +82,12 @@ class Calibration:
 
 
 def measure_calibration(
-    probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15, seed: int = 0
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    *,
+    bins: int = 15,
+    groups: Sequence[Hashable] | None = None,
+    seed: int = 0,
 ) -> Calibration:
     """Measure whether a classifier that is 90 % sure is right in 90 % of cases.
 
@@ -87,16 +95,20 @@ def measure_calibration(
     plain Keras.
 
     Args:
-        probabilities: Shape `(n, classes)`, such as `Evaluation.probabilities`.
-        labels: Integers of shape `(n,)`.
+        probabilities: Shape `(n, classes)`, such as `Evaluation.probabilities`; or `(n,)` or
+            `(n, 1)`, what a sigmoid says of class 1.
+        labels: Integers of shape `(n,)`, or one-hot.
         bins: Equal parts of the confidence from 0 to 1, >= 1.
+        groups: What belongs together, such as the patient of each example, one value an example:
+            what chance brings is then drawn by whole groups. Default: every example by itself.
         seed: Decides the draws behind `error_by_chance`.
 
     Returns:
         A `Calibration`; print it.
 
     Raises:
-        ValueError: `bins` is below 1, or the shapes don't fit.
+        ValueError: `bins` is below 1, or these aren't probabilities (but logits, say) and labels
+            of as many examples.
 
     Example:
 
@@ -108,7 +120,7 @@ def measure_calibration(
         Bröcker & Smith, *Increasing the Reliability of Reliability Diagrams* (2007).
     """
     check_count("bins", bins)
-    probabilities, labels = _checked(probabilities, labels)
+    probabilities, labels = predictions_and_labels(probabilities, labels)
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == labels
     indexes = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -118,8 +130,17 @@ def measure_calibration(
     def error(hits: np.ndarray) -> float:
         return float(np.abs(np.bincount(indexes, hits, minlength=bins) - sums).sum() / len(labels))
 
+    grouping = group_numbers(groups, len(labels))
     rng = np.random.default_rng(seed)
-    chance = [error(rng.random(len(labels)) < confidence) for _ in range(_DRAWS)]
+
+    def by_chance() -> float:
+        if grouping is None:
+            return error(rng.random(len(labels)) < confidence)
+        # A calibrated model misses upwards as often as downwards, a whole group at a time.
+        signs = rng.choice([-1.0, 1.0], int(grouping.max()) + 1)[grouping]
+        return error(confidence + signs * (right - confidence))
+
+    chance = [by_chance() for _ in range(_DRAWS)]
     used = counts > 0
     accuracies = np.bincount(indexes, right, minlength=bins)[used] / counts[used]
     return Calibration(
@@ -135,14 +156,14 @@ def temperature_of(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature that makes probabilities fit the labels best.
 
     Args:
-        probabilities: Shape `(n, classes)`, of held-out examples.
-        labels: Integers of shape `(n,)`.
+        probabilities: Of held-out examples, as in `measure_calibration`.
+        labels: As there.
 
     Returns:
         The number > 0 by which to divide the logits: above 1 the model was overconfident.
 
     Raises:
-        ValueError: The shapes don't fit.
+        ValueError: As in `measure_calibration`.
 
     Example:
 
@@ -155,7 +176,7 @@ def temperature_of(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    probabilities, labels = _checked(probabilities, labels)
+    probabilities, labels = predictions_and_labels(probabilities, labels)
     logits = np.log(np.clip(probabilities, 1e-12, 1.0))
     rows = np.arange(len(labels))
 
@@ -344,8 +365,9 @@ def dont_know_threshold(
     in plain Keras.
 
     Args:
-        probabilities: Shape `(n, classes)`, such as `Evaluation.probabilities`.
-        labels: Integers of shape `(n,)`.
+        probabilities: Shape `(n, classes)`, such as `Evaluation.probabilities`; or `(n,)` or
+            `(n, 1)`, what a sigmoid says of class 1.
+        labels: Integers of shape `(n,)`, or one-hot.
         precision: Part of the answers that shall be right, in (0, 1].
         confidence: How sure to be, in [0.5, 0.9999], that the true precision is as high. The
             threshold then comes with a guarantee, and is stricter. Default: the precision on
@@ -355,7 +377,7 @@ def dont_know_threshold(
         A `Threshold`: the one that answers most.
 
     Raises:
-        ValueError: An argument is outside its range.
+        ValueError: An argument is outside its range, or as in `measure_calibration`.
 
     Example:
 
@@ -372,7 +394,7 @@ def dont_know_threshold(
     check_between("precision", precision, 1e-9, 1.0)
     if confidence is not None:
         check_between("confidence", confidence, 0.5, 0.9999)
-    probabilities, labels = _checked(probabilities, labels)
+    probabilities, labels = predictions_and_labels(probabilities, labels)
     surest = probabilities.max(1)
     order = np.argsort(-surest, kind="stable")
     sure = surest[order]
@@ -420,13 +442,3 @@ def _tested(
     failed = ends & (answered >= least) & ~(low >= precision)
     first = int(np.argmax(failed)) if failed.any() else len(hits)
     return (low >= precision) & (np.arange(len(hits)) < first)
-
-
-def _checked(probabilities: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    probabilities, labels = np.asarray(probabilities, "float64"), np.asarray(labels)
-    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
-        raise ValueError(
-            "There must be one row of probabilities and one label for each of at least one "
-            f"example. Received: shapes {probabilities.shape} and {labels.shape}"
-        )
-    return probabilities, labels

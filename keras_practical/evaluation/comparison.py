@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
+from keras_practical.data.groups import group_numbers
+from keras_practical.data.origin import groups_in_order
 from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
 from keras_practical.evaluation.prediction import predict_side_by_side
 from keras_practical.utils.cross_entropy import cross_entropies
-from keras_practical.utils.intervals import mean_interval
+from keras_practical.utils.intervals import difference_interval, mean_interval
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Data
 
 __all__ = ["Comparison", "compare"]
 
-_DRAWS = 20_000
+Interval = tuple[float, float]
+# Differences that chance brings more seldom count as real.
+_LEVEL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +34,17 @@ class Comparison:
         names: What the models are called.
         accuracies: Their accuracies, in [0, 1].
         difference: The second's accuracy minus the first's.
-        difference_interval: Bounds of the true difference, with 95 % confidence.
+        difference_interval: Bounds of the true difference, with 95 % confidence. They leave out 0
+            if and only if `p_value` is below 0.05.
         only_first_right: Number of examples that only the first model gets right.
         only_second_right: Number of examples that only the second model gets right.
-        p_value: How often chance alone would part the models at least so far (McNemar's exact
-            test); below 0.05 the difference counts as real.
+        p_value: How often chance alone would part the models at least so far, by McNemar's exact
+            test; with groups, by his test over the sums of groups, against Student's distribution.
+            Below 0.05 the difference counts as real.
         loss_difference: The second's log-loss minus the first's, in nats.
         loss_difference_interval: Its bounds.
         n: Number of examples.
+        groups: Number of groups that they come in; `None` if each stands by itself.
 
     Example:
 
@@ -58,22 +65,26 @@ class Comparison:
     loss_difference: float
     loss_difference_interval: tuple[float, float]
     n: int
+    groups: int | None = None
 
     @property
     def real(self) -> bool:
         """Whether the difference in accuracy is more than chance would bring, at 5 %."""
-        return self.p_value < 0.05
+        return self.p_value < _LEVEL
 
     def __str__(self) -> str:
         first, second = self.names
         low, high = (100 * bound for bound in self.difference_interval)
         loss_low, loss_high = self.loss_difference_interval
+        among, test = "", "McNemar's exact test"
+        if self.groups is not None:
+            among, test = f" in {self.groups} groups", "McNemar's test over groups"
         lines = [
             f"{first} {100 * self.accuracies[0]:.1f} %, {second} {100 * self.accuracies[1]:.1f} % "
-            f"of the same {self.n:,} examples: {100 * self.difference:+.1f} points (95 % interval "
+            f"of the same {self.n:,} examples{among}: {100 * self.difference:+.1f} points (95 % interval "
             f"{low:+.1f} to {high:+.1f})",
             f"only {first} is right on {self.only_first_right}, only {second} on "
-            f"{self.only_second_right} (McNemar's exact test: p = {self.p_value:.2g})",
+            f"{self.only_second_right} ({test}: p = {self.p_value:.2g})",
             f"log-loss {self.loss_difference:+.4f} ({loss_low:+.4f} to {loss_high:+.4f})",
             self._verdict(),
         ]
@@ -106,6 +117,7 @@ def compare(
     *,
     names: Sequence[str] = ("A", "B"),
     from_logits: bool = False,
+    groups: Sequence[Hashable] | None = None,
     batch_size: int = 32,
     seed: int = 0,
     verbose: bool = True,
@@ -123,6 +135,7 @@ def compare(
             which must be of the same examples in the same order.
         names: What to call the models.
         from_logits: As in `evaluate`.
+        groups: As in `evaluate`. Default: those of the data, or of the two `Evaluation`s.
         batch_size: As in `evaluate`.
         seed: Decides what the intervals draw.
         verbose: Whether to show a progress bar.
@@ -145,7 +158,9 @@ def compare(
 
     Reference:
         McNemar (1947); Dietterich, *Approximate Statistical Tests for Comparing Supervised
-        Classification Learning Algorithms* (1998).
+        Classification Learning Algorithms* (1998); the interval: Tango (1998), see
+        `evaluation.difference_interval`; groups: Durkalski et al., *Analysis of clustered
+        matched-pair data*, Statistics in Medicine 22 (2003).
     """
     if len(names) != 2:
         raise ValueError(f"`names` must be two. Received: {list(names)}")
@@ -156,40 +171,61 @@ def compare(
         predicted, labels = predict_side_by_side(
             (first, second), data, from_logits=from_logits, batch_size=batch_size, verbose=verbose
         )
+        if groups is None:
+            groups = groups_in_order(data)
         first, second = (evaluate_predictions(p, labels, seed=seed) for p in predicted)
     if not np.array_equal(first.labels, second.labels) or first.labels.ndim != 1:
         raise ValueError(
             "The two results must be of the same examples, in the same order, one label each. "
             f"Received: labels of shapes {first.labels.shape} and {second.labels.shape}"
         )
-    from scipy.stats import binomtest
-
-    labels = first.labels
-    rights = [result.probabilities.argmax(1) == labels for result in (first, second)]
-    only_first = int((rights[0] & ~rights[1]).sum())
-    only_second = int((rights[1] & ~rights[0]).sum())
-    split = only_first + only_second
-    n = len(labels)
-    losses = [cross_entropies(result.probabilities, labels) for result in (first, second)]
+    if groups is not None:
+        grouping = group_numbers(groups, first.n)
+    else:
+        grouping = first.grouping if first.grouping is not None else second.grouping
+    rights = [result.probabilities.argmax(1) == first.labels for result in (first, second)]
+    differences = rights[1].astype(int) - rights[0].astype(int)
+    interval, p_value = _tested(differences, grouping)
+    losses = [cross_entropies(result.probabilities, first.labels) for result in (first, second)]
     return Comparison(
         names=(str(names[0]), str(names[1])),
         accuracies=(first.accuracy, second.accuracy),
-        difference=(only_second - only_first) / n,
-        difference_interval=_difference_interval(only_first, only_second, n, seed),
-        only_first_right=only_first,
-        only_second_right=only_second,
-        p_value=float(binomtest(only_first, split).pvalue) if split else 1.0,
+        difference=float(differences.mean()),
+        difference_interval=interval,
+        only_first_right=int((differences < 0).sum()),
+        only_second_right=int((differences > 0).sum()),
+        p_value=p_value,
         loss_difference=float(np.mean(losses[1] - losses[0])),
-        loss_difference_interval=mean_interval(losses[1] - losses[0], seed=seed),
-        n=n,
+        loss_difference_interval=mean_interval(losses[1] - losses[0], groups=grouping, seed=seed),
+        n=first.n,
+        groups=None if grouping is None else int(grouping.max()) + 1,
     )
 
 
-def _difference_interval(
-    only_first: int, only_second: int, n: int, seed: int
-) -> tuple[float, float]:
-    """Return bounds of the difference from the paired counts, smoothed as in `intervals`."""
-    counts = np.array([only_first, only_second, n - only_first - only_second]) + 0.5
-    draws = np.random.default_rng(seed).dirichlet(counts, _DRAWS)
-    low, high = np.quantile(draws[:, 1] - draws[:, 0], [0.025, 0.975])
-    return float(low), float(high)
+def _tested(differences: np.ndarray, grouping: np.ndarray | None) -> tuple[Interval, float]:
+    """Return the interval of the mean difference and the p-value of the test it goes with.
+
+    `differences` are 1 where only the second model is right, -1 where only the first is.
+    """
+    from scipy.stats import binomtest, t
+
+    n, split = len(differences), int(np.abs(differences).sum())
+    only_second = int((differences > 0).sum())
+    only_first = split - only_second
+    if grouping is None:
+        low, high = difference_interval(only_first, only_second, n)
+        p_value = float(binomtest(only_first, split).pvalue) if split else 1.0
+        # The exact test is a little stricter than the one that the interval comes from.
+        return ((low, high) if p_value < _LEVEL else (min(low, 0.0), max(high, 0.0))), p_value
+    sums = np.bincount(grouping, differences)
+    freedom = len(sums) - 1
+    if not freedom:
+        return (-1.0, 1.0), 1.0
+    # As how many examples one counts: as little as the sums over groups scatter more than single
+    # ones would; without any difference, as if a group were one example.
+    less = max(1.0, float(sums @ sums) / split) if split else n / len(sums)
+    bounds = difference_interval(
+        only_first / less, only_second / less, n / less, deviations=float(t.ppf(0.975, freedom))
+    )
+    distance = abs(only_second - only_first) / (split * less) ** 0.5 if split else 0.0
+    return bounds, float(2 * t.sf(distance, freedom))

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_practical.data.features import Embeddings
+from keras_practical.data.groups import group_numbers
 from keras_practical.data.image_set import PixelSource, dataset_of
 from keras_practical.data.index import ImageRecord
 from keras_practical.data.labels import class_numbers
@@ -21,7 +22,7 @@ from keras_practical.data.origin import origin_of
 from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
 from keras_practical.evaluation.prediction import predict_with_labels
 from keras_practical.utils.checks import check_count
-from keras_practical.utils.intervals import wilson_interval
+from keras_practical.utils.intervals import proportion_interval
 from keras_practical.utils.keras_internals.layers import random_states
 from keras_practical.utils.progress import track
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CrossValidation", "cross_validate"]
 
-_DRAWS = 2000
 Build = Callable[[Any], Any]
 
 
@@ -40,7 +40,8 @@ class CrossValidation:
 
     Attributes:
         accuracy: Mean accuracy over all images and repeats, in [0, 1].
-        accuracy_interval: 95 % bounds; with groups, from a bootstrap over groups.
+        accuracy_interval: 95 % bounds, of `evaluation.proportion_interval`: images of one group
+            count as what they are, alike.
         fold_accuracies: Of each fold of each repeat, shape `(repeats, folds)`.
         evaluation: The first repeat's `Evaluation`.
         probabilities: For each image, by the models that haven't seen it: shape
@@ -145,9 +146,7 @@ def cross_validate(
     check_count("seed", seed, minimum=0)
     whole = _Whole.of(data)
     labels = whole.labels
-    if groups is None and any(record.group is not None for record in whole.index):
-        groups = [record.group for record in whole.index]
-    grouping = None if groups is None else _grouping(groups, whole.index, len(labels))
+    grouping = group_numbers(groups, len(labels), index=whole.index)
     rounds = [_split(labels, grouping, folds, seed + repeat) for repeat in range(repeats)]
     tests = [test for splits in rounds for test in splits]
     build = _NewModelEachTime(build)
@@ -172,12 +171,17 @@ def cross_validate(
         for repeat in range(repeats)
     ]
     evaluation = evaluate_predictions(
-        probabilities[0], labels, class_names=whole.class_names(classes), seed=seed
+        probabilities[0],
+        labels,
+        class_names=whole.class_names(classes),
+        groups=grouping,
+        seed=seed,
     )
     accuracy = float(right.mean())
     return CrossValidation(
         accuracy=accuracy,
-        accuracy_interval=_interval(right.mean(0), grouping, seed),
+        # Repeats judge the same images again, so that there are no more of them.
+        accuracy_interval=proportion_interval(right.mean(0), groups=grouping),
         fold_accuracies=np.array(fold_accuracies),
         evaluation=evaluation,
         probabilities=probabilities,
@@ -246,16 +250,6 @@ def _joined(parts: Sequence[PixelSource]) -> PixelSource:
         labels=np.concatenate([part.labels for part in parts]),
         records=tuple(record for part in parts for record in part.records),
     )
-
-
-def _grouping(
-    groups: Sequence[Any] | Callable[[ImageRecord], Any], index: Sequence[ImageRecord], n: int
-) -> np.ndarray:
-    """Return the number of each image's group."""
-    named = [groups(record) for record in index] if callable(groups) else list(groups)
-    if len(named) != n:
-        raise ValueError(f"`groups` must have one value an image. Received: {len(named)} for {n}")
-    return np.unique([str(name) for name in named], return_inverse=True)[1]
 
 
 def _split(
@@ -328,16 +322,3 @@ class _NewModelEachTime:
     def __getstate__(self) -> dict[str, Any]:
         # Another process has variables of its own.
         return {"_build": self._build, "_seen": {}}
-
-
-def _interval(right: np.ndarray, grouping: np.ndarray | None, seed: int) -> tuple[float, float]:
-    """Return bounds of the accuracy, from each image's share of right answers."""
-    n = len(right)
-    if grouping is None:
-        # Repeats judge the same images again, so that there are no more of them.
-        return wilson_interval(round(float(right.sum())), n)
-    sums, sizes = np.bincount(grouping, right), np.bincount(grouping)
-    drawn = np.random.default_rng(seed).integers(0, len(sizes), (_DRAWS, len(sizes)))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from keras_practical.data.groups import group_numbers
 from keras_practical.data.decisions import ReviewItem, apply_decisions
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.data.plots import contact_sheet
@@ -27,7 +28,7 @@ from keras_practical.utils.checks import (
     check_count,
 )
 from keras_practical.utils.cross_entropy import cross_entropies
-from keras_practical.utils.intervals import wilson_interval
+from keras_practical.utils.intervals import proportion_interval
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -98,7 +99,7 @@ class Interpretation:
 
     def __str__(self) -> str:
         wrong = int(self.wrong.sum())
-        low, high = wilson_interval(len(self) - wrong, len(self))
+        low, high = proportion_interval(~self.wrong, groups=self._groups)
         lines = [
             f"{len(self):,} image{'s' * (len(self) > 1)}, {wrong:,} wrong: "
             f"accuracy {1 - wrong / len(self):.3f} "
@@ -117,6 +118,10 @@ class Interpretation:
             tested = ", ".join(found.property for found in tables)
             lines.append(f"no sign that errors depend on {tested}")
         return "\n".join(lines)
+
+    @property
+    def _groups(self) -> np.ndarray | None:
+        return group_numbers(None, len(self), index=self.index.records)
 
     def top_losses(self, n: int, *, class_name: str | None = None) -> tuple[Prediction, ...]:
         """Return the `n` images with the highest loss, of one class or of all."""
@@ -204,7 +209,7 @@ class Interpretation:
         """
         values = {**self.properties, **(more or {})}
         tables = [
-            accuracy_by_property(name, column, ~self.wrong, bins=bins)
+            accuracy_by_property(name, column, ~self.wrong, bins=bins, groups=self._groups)
             for name, column in values.items()
         ]
         return tuple(table for table in tables if len(table.bins) > 1)
@@ -264,14 +269,14 @@ class Interpretation:
     ) -> Axes:
         """Draw the accuracies of `by_property` with their intervals."""
         parts = [
-            (f"{table.property} {part.name}", part.right, part.n)
+            (f"{table.property} {part.name}", part.right, part.n, part.interval)
             for table in self.by_property(more=more, bins=bins)
             for part in table.bins
         ]
         if not parts:
             raise ValueError("The images don't differ in any property.")
-        names, right, counts = zip(*parts, strict=True)
-        return accuracies(names, right, counts, ax=ax)
+        names, right, counts, intervals = zip(*parts, strict=True)
+        return accuracies(names, right, counts, intervals=intervals, ax=ax)
 
     def review_items(self) -> tuple[ReviewItem, ...]:
         """Return the mistakes that a person should look at, worst first."""

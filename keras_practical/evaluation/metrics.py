@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from keras_practical.data.origin import origin_of
+from keras_practical.data.groups import group_numbers
+from keras_practical.data.origin import groups_in_order, origin_of
+from keras_practical.evaluation.outputs import predictions_and_labels
 from keras_practical.evaluation.prediction import predict_with_labels, predict_with_tta
 from keras_practical.models.class_names import class_names_of
 from keras_practical.utils.cross_entropy import cross_entropies
 from keras_practical.utils.intervals import (
     auc_interval,
     confusion_interval,
+    independent_examples,
     mean_interval,
-    wilson_interval,
+    proportion_interval,
 )
 
 if TYPE_CHECKING:
@@ -37,10 +40,12 @@ class Evaluation:
     """How good a classifier is on a data set, and how sure that is; prints as text.
 
     Every interval is one of 95 %. With `multi_label` a prediction is right if all its labels are.
+    Where examples come in groups, such as several images of each patient, all intervals allow for
+    how alike the members of a group are.
 
     Attributes:
         accuracy: Part of the examples whose most probable class is right, in [0, 1].
-        accuracy_interval: Wilson's.
+        accuracy_interval: Wilson's; with groups, that of `evaluation.proportion_interval`.
         balanced_accuracy: Mean of the classes' recalls, in [0, 1]: the accuracy if all classes were
             equally frequent. With `multi_label`, mean of each label's recall and specificity.
         balanced_accuracy_interval: See `evaluation.confusion_interval`.
@@ -54,13 +59,14 @@ class Evaluation:
         loss_interval: See `evaluation.mean_interval`.
         n: Number of examples.
         precision: For each class, the part of its predictions that are right; `nan` without any.
-        precision_intervals: Wilson's.
+        precision_intervals: As of the accuracy.
         recall: For each class, the part of its examples that were found; `nan` without examples.
-        recall_intervals: Wilson's.
+        recall_intervals: As of the accuracy.
         class_counts: Number of examples of each class.
         class_names: One name a class.
         probabilities: What the model gave, float64 of shape `(n, classes)`.
         labels: The truth, integers of shape `(n,)`, with `multi_label` of shape `(n, classes)`.
+        grouping: The number of each example's group; `None` if each stands by itself.
 
     Raises:
         ValueError: From `plot`, if an example may have several labels.
@@ -91,10 +97,14 @@ class Evaluation:
     class_names: tuple[str, ...]
     probabilities: np.ndarray = field(repr=False, compare=False)
     labels: np.ndarray = field(repr=False, compare=False)
+    grouping: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         low, high = self.accuracy_interval
-        lines = [f"accuracy {self.accuracy:.3f} (95 % interval {low:.3f}–{high:.3f}, n={self.n})"]
+        groups = "" if self.grouping is None else f" in {self.grouping.max() + 1} groups"
+        lines = [
+            f"accuracy {self.accuracy:.3f} (95 % interval {low:.3f}–{high:.3f}, n={self.n}{groups})"
+        ]
         for name, value, (low, high) in (
             ("balanced accuracy", self.balanced_accuracy, self.balanced_accuracy_interval),
             ("macro-F1", self.macro_f1, self.macro_f1_interval),
@@ -135,6 +145,7 @@ def evaluate(
     tta: str | Augmentation | None = None,
     multi_label: bool = False,
     from_logits: bool = False,
+    groups: Sequence[Hashable] | None = None,
     batch_size: int = 32,
     seed: int = 0,
     verbose: bool = True,
@@ -160,6 +171,9 @@ def evaluate(
             (sigmoid) for each, the labels 0 or 1 of shape `(n, classes)`; from 0.5 on a label is
             predicted.
         from_logits: Whether the model's outputs are logits rather than probabilities.
+        groups: What belongs together, such as the patient of each image, one value an example in
+            the order of the data: images of one patient say less than as many patients would, and
+            the intervals are wider. Default: the groups that `load_images` was given, if it was.
         batch_size: Batch size for arrays.
         seed: Decides what the intervals that need random numbers draw.
         verbose: Whether to show a progress bar.
@@ -202,7 +216,12 @@ def evaluate(
     )
     names = class_names or class_names_of(model) or origin_of(data).class_names
     return evaluate_predictions(
-        probabilities, labels, class_names=names, multi_label=multi_label, seed=seed
+        probabilities,
+        labels,
+        class_names=names,
+        multi_label=multi_label,
+        groups=groups_in_order(data) if groups is None else groups,
+        seed=seed,
     )
 
 
@@ -212,62 +231,66 @@ def evaluate_predictions(
     *,
     class_names: Sequence[str] | None = None,
     multi_label: bool = False,
+    groups: Sequence[Hashable] | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Measure predictions that were made before, as `evaluate` does.
 
     Args:
-        probabilities: Shape `(n, classes)`.
-        labels: Integers of shape `(n,)`; with `multi_label`, 0 or 1 of shape `(n, classes)`.
+        probabilities: Shape `(n, classes)`; or `(n,)` or `(n, 1)`, what a sigmoid says of class 1.
+        labels: Integers of shape `(n,)`, or one-hot; with `multi_label`, 0 or 1 of shape
+            `(n, classes)`.
         class_names: One name a class. Default: numbers.
         multi_label: As in `evaluate`.
+        groups: What belongs together, such as the patient of each example, one value an example.
+            Default: every example by itself.
         seed: As in `evaluate`.
 
     Returns:
         An `Evaluation`.
 
     Raises:
-        ValueError: The numbers of classes, names and examples don't fit each other.
+        ValueError: The numbers of classes, names and examples don't fit each other, or these are
+            something else than probabilities (logits, say) and labels.
 
     Example:
 
     >>> evaluate_predictions(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1])).accuracy
     0.5
     """
-    probabilities, labels = np.asarray(probabilities, "float64"), np.asarray(labels)
+    probabilities, labels = predictions_and_labels(probabilities, labels, multi_label=multi_label)
     n, classes = probabilities.shape
+    grouping = group_numbers(groups, n)
     names = tuple(class_names or (str(label) for label in range(classes)))
     if len(names) != classes:
         raise ValueError(
             f"The model tells {classes} classes apart, but there are {len(names)} "
             f"class names: {', '.join(names[:10])}"
         )
-    if labels.shape != ((n, classes) if multi_label else (n,)) or not n:
-        raise ValueError(
-            f"There must be a label for each of at least one example. Received: labels of shape "
-            f"{labels.shape} for probabilities of shape {probabilities.shape}"
-        )
     truth = labels == 1 if multi_label else np.eye(classes, dtype=bool)[labels]
+    predicted = probabilities >= 0.5
+    if not multi_label:
+        predicted = np.eye(classes, dtype=bool)[probabilities.argmax(1)]
+    right = (truth == predicted).all(1)
+    # Where examples come in groups, all tables count as fewer examples.
+    share = independent_examples(right, grouping) / n
     if multi_label:
-        predicted = probabilities >= 0.5
-        tables = _tables(truth, predicted)
+        tables = _tables(truth, predicted) * share
         balanced, balanced_interval = _over_labels(tables, _balanced_accuracy, seed)
         f1, f1_interval = _over_labels(tables, _second_f1, seed)
     else:
-        predicted = np.eye(classes, dtype=bool)[probabilities.argmax(1)]
-        matrix = truth.astype("float64").T @ predicted
+        matrix = truth.astype("float64").T @ predicted * share
         balanced = float(_balanced_accuracy(matrix[None])[0])
         balanced_interval = confusion_interval(matrix, _balanced_accuracy, seed=seed)
         f1 = float(_macro_f1(matrix[None])[0])
         f1_interval = confusion_interval(matrix, _macro_f1, seed=seed)
     losses = cross_entropies(probabilities, labels, multi_label=multi_label)
-    right = (truth == predicted).all(1)
     hits, counts, calls = (truth & predicted).sum(0), truth.sum(0), predicted.sum(0)
-    auc, bounds = _roc_auc(truth, probabilities)
-    loss_low, loss_high = mean_interval(losses, seed=seed)
+    auc, bounds = _roc_auc(truth, probabilities, share)
+    loss_low, loss_high = mean_interval(losses, groups=grouping, seed=seed)
     return Evaluation(
         accuracy=float(right.mean()),
-        accuracy_interval=wilson_interval(int(right.sum()), n),
+        accuracy_interval=proportion_interval(right, groups=grouping),
         balanced_accuracy=balanced,
         balanced_accuracy_interval=balanced_interval,
         macro_f1=f1,
@@ -278,13 +301,14 @@ def evaluate_predictions(
         loss_interval=(max(0.0, loss_low), loss_high),
         n=n,
         precision=_shares(hits, calls),
-        precision_intervals=_share_intervals(hits, calls),
+        precision_intervals=_share_intervals(truth, predicted, grouping),
         recall=_shares(hits, counts),
-        recall_intervals=_share_intervals(hits, counts),
+        recall_intervals=_share_intervals(predicted, truth, grouping),
         class_counts=tuple(int(count) for count in counts),
         class_names=names,
         probabilities=probabilities,
         labels=labels,
+        grouping=grouping,
     )
 
 
@@ -329,8 +353,13 @@ def _over_labels(
     return value, (float(low), float(high))
 
 
-def _roc_auc(truth: np.ndarray, probabilities: np.ndarray) -> tuple[float, Interval]:
-    """Return the mean area of each class against the others; `nan` if none can be told."""
+def _roc_auc(
+    truth: np.ndarray, probabilities: np.ndarray, share: float
+) -> tuple[float, Interval]:
+    """Return the mean area of each class against the others; `nan` if none can be told.
+
+    `share` is the part of the examples that count as independent ones.
+    """
     from sklearn.metrics import roc_auc_score
 
     columns = range(truth.shape[1])
@@ -343,7 +372,8 @@ def _roc_auc(truth: np.ndarray, probabilities: np.ndarray) -> tuple[float, Inter
         if positives and negatives:
             area = float(roc_auc_score(truth[:, column], probabilities[:, column]))
             areas.append(area)
-            bounds.append(auc_interval(area, positives, negatives))
+            independent = (max(1.0, share * count) for count in (positives, negatives))
+            bounds.append(auc_interval(area, *independent))
     if not areas:
         return float("nan"), _UNKNOWN
     low, high = np.mean(bounds, axis=0)
@@ -355,9 +385,16 @@ def _shares(hits: np.ndarray, sizes: np.ndarray) -> tuple[float, ...]:
     return tuple(float(hit / size) if size else float("nan") for hit, size in pairs)
 
 
-def _share_intervals(hits: np.ndarray, sizes: np.ndarray) -> tuple[Interval, ...]:
-    pairs = zip(hits, sizes, strict=True)
-    return tuple(wilson_interval(int(k), int(n)) if n else _UNKNOWN for k, n in pairs)
+def _share_intervals(
+    hit: np.ndarray, among: np.ndarray, grouping: np.ndarray | None
+) -> tuple[Interval, ...]:
+    """Return the interval of each column's share of hits among those examples that count."""
+    intervals = []
+    for hits, counted in zip(hit.T, among.T, strict=True):
+        groups = None if grouping is None else grouping[counted]
+        found = proportion_interval(hits[counted], groups=groups) if counted.any() else _UNKNOWN
+        intervals.append(found)
+    return tuple(intervals)
 
 
 def _cell(value: float, interval: Interval) -> str:

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_practical.data.groups import group_numbers
+from keras_practical.evaluation.outputs import predictions_and_labels
 from keras_practical.utils.checks import check_between, check_count
-from keras_practical.utils.intervals import wilson_interval
+from keras_practical.utils.intervals import (
+    independent_examples,
+    proportion_interval,
+    wilson_bounds,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -17,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["OperatingPoint", "sensitivity_at_specificity"]
 
 _DRAWS = 2000
-# 95 % of a normal distribution lie within so many deviations.
-_Z = 1.959964
 Interval = tuple[float, float]
 
 
@@ -94,15 +98,16 @@ def sensitivity_at_specificity(
     In plain Keras, `keras.metrics.SensitivityAtSpecificity` gives the number alone.
 
     Args:
-        probabilities: Shape `(n, classes)`, such as `Evaluation.probabilities`, or `(n,)` for the
-            positive class.
+        probabilities: Shape `(n, classes)`, such as `Evaluation.probabilities`; `(n, 1)`, what a
+            sigmoid says of class 1; or `(n,)` for the positive class.
         labels: Integers of shape `(n,)`.
         specificity: Part of the negative examples that shall stay below the threshold, in (0, 1).
         chosen_on: Other `(probabilities, labels)`, on which the threshold is chosen. Default: the
             same examples.
         positive: The positive class; all others are negative.
         groups: What belongs together, such as the patient of each example, one value an example:
-            the intervals then come from a bootstrap over groups. Default: every example by itself.
+            the intervals then allow for how alike the examples of a group are, and the bootstrap
+            draws whole groups. Default: every example by itself.
         seed: Decides what the bootstrap draws.
 
     Returns:
@@ -121,12 +126,12 @@ def sensitivity_at_specificity(
     (0.3, 1.0, 0.75)
 
     Reference:
-        Wilson's interval, with an effective number of examples where the threshold was chosen on
-        the same ones or where there are groups: as many as give the variance of a bootstrap that
-        repeats the choice (Platt, Hanley & Yang, *Bootstrap confidence intervals for the
-        sensitivity of a quantitative diagnostic test*, Statistics in Medicine 19 (2000); Korn &
-        Graubard, *Confidence intervals for proportions with small expected number of positive
-        counts estimated from survey data*, Survey Methodology 24 (1998)).
+        `proportion_interval`; where the threshold was chosen on the same examples, Wilson's with an
+            effective number of examples: as many as give the variance of a bootstrap that repeats
+            the choice (Platt, Hanley & Yang, *Bootstrap confidence intervals for the sensitivity
+            of a quantitative diagnostic test*, Statistics in Medicine 19 (2000); Korn & Graubard,
+            *Confidence intervals for proportions with small expected number of positive counts
+            estimated from survey data*, Survey Methodology 24 (1998)).
     """
     # At 1 no threshold is low enough on new data, at 0 every one is.
     check_between("specificity", specificity, 0.01, 0.999)
@@ -139,30 +144,26 @@ def sensitivity_at_specificity(
         other_scores, other_truth = _scores("chosen_on", *chosen_on, positive)
         threshold = _threshold(other_scores[~other_truth], specificity)
     at = _threshold(scores[~truth], specificity) if threshold is None else threshold
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    detected, spared = int((scores[truth] > at).sum()), int((scores[~truth] <= at).sum())
-    if threshold is not None and groups is None:
-        intervals: tuple[Interval, Interval] = (
-            wilson_interval(detected, positives),
-            wilson_interval(spared, negatives),
-        )
+    detected, spared = scores[truth] > at, scores[~truth] <= at
+    grouping = group_numbers(groups, len(truth))
+    of_positives = None if grouping is None else grouping[truth]
+    of_negatives = None if grouping is None else grouping[~truth]
+    spared_interval = None
+    if threshold is not None:
+        interval = proportion_interval(detected, groups=of_positives)
+        spared_interval = proportion_interval(spared, groups=of_negatives)
     else:
-        grouping = _grouping(groups, truth)
-        draws = _bootstrap(
-            scores, truth, grouping, threshold=threshold, specificity=specificity, seed=seed
-        )
-        intervals = (
-            _interval(detected / positives, positives, len(set(grouping[truth])), draws[0]),
-            _interval(spared / negatives, negatives, len(set(grouping[~truth])), draws[1]),
-        )
+        everyone = np.arange(len(truth)) if grouping is None else grouping
+        draws = _bootstrap(scores, truth, everyone, specificity, seed)
+        interval = _interval(detected, of_positives, draws)
     return OperatingPoint(
-        sensitivity=detected / positives,
-        sensitivity_interval=intervals[0],
-        specificity=spared / negatives,
-        specificity_interval=None if threshold is None else intervals[1],
+        sensitivity=float(detected.mean()),
+        sensitivity_interval=interval,
+        specificity=float(spared.mean()),
+        specificity_interval=spared_interval,
         threshold=float(at),
-        positives=positives,
-        negatives=negatives,
+        positives=len(detected),
+        negatives=len(spared),
     )
 
 
@@ -170,29 +171,22 @@ def _scores(
     name: str, probabilities: Any, labels: Any, positive: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each example's probability of the positive class, and whether it is positive."""
-    probabilities, labels = np.asarray(probabilities, "float64"), np.asarray(labels)
-    if probabilities.ndim == 2:
-        check_count("positive", positive, minimum=0)
-        if positive >= probabilities.shape[1]:
-            raise ValueError(
-                f"`positive` must be one of {probabilities.shape[1]} classes. "
-                f"Received: positive={positive}"
-            )
-        probabilities = probabilities[:, positive]
-    if probabilities.ndim != 1 or labels.shape != probabilities.shape:
+    check_count("positive", positive, minimum=0)
+    alone = np.ndim(probabilities) == 1
+    numbers = np.equal(labels, positive) if alone else labels
+    found, labels = predictions_and_labels(probabilities, numbers, name=name)
+    column = 1 if alone else positive
+    if column >= found.shape[1]:
         raise ValueError(
-            f"`{name}`: there must be one label for each example. Received: probabilities of shape "
-            f"{probabilities.shape}, labels of shape {labels.shape}"
+            f"`positive` must be one of {found.shape[1]} classes. Received: positive={positive}"
         )
-    if np.isnan(probabilities).any():
-        raise ValueError(f"`{name}`: {int(np.isnan(probabilities).sum())} probabilities are NaN.")
-    truth = labels == positive
+    truth = labels == column
     if truth.all() or not truth.any():
         raise ValueError(
             f"`{name}`: there must be positive and negative examples. "
             f"Received: {int(truth.sum())} positive ones of {len(truth)}"
         )
-    return probabilities, truth
+    return found[:, column], truth
 
 
 def _threshold(negatives: np.ndarray, specificity: float) -> float:
@@ -202,32 +196,16 @@ def _threshold(negatives: np.ndarray, specificity: float) -> float:
     return float(np.sort(negatives)[max(index, 0)])
 
 
-def _grouping(groups: Sequence[Hashable] | None, truth: np.ndarray) -> np.ndarray:
-    if groups is None:
-        return np.arange(len(truth))
-    if len(groups) != len(truth):
-        raise ValueError(
-            f"`groups` must have one value an example. Received: {len(groups)} for {len(truth)}"
-        )
-    return np.unique([str(group) for group in groups], return_inverse=True)[1]
-
-
 def _bootstrap(
-    scores: np.ndarray,
-    truth: np.ndarray,
-    grouping: np.ndarray,
-    *,
-    threshold: float | None,
-    specificity: float,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return sensitivities and specificities of draws of groups."""
+    scores: np.ndarray, truth: np.ndarray, grouping: np.ndarray, specificity: float, seed: int
+) -> np.ndarray:
+    """Return sensitivities of draws of groups, each with a threshold of its own."""
     rng = np.random.default_rng(seed)
     with_positives = np.bincount(grouping, truth) > 0
     strata = [np.flatnonzero(with_positives), np.flatnonzero(~with_positives)]
     order = np.argsort(scores[~truth], kind="stable")
     negatives = scores[~truth][order]
-    sensitivities, specificities = [], []
+    sensitivities = []
     # A few draws at a time, for the memory.
     for _ in range(0, _DRAWS, 50):
         times = np.zeros((50, len(with_positives)))
@@ -239,23 +217,19 @@ def _bootstrap(
         of_negatives = times[:, grouping[~truth]][:, order]
         usable = (of_positives.sum(1) > 0) & (of_negatives.sum(1) > 0)
         of_positives, of_negatives = of_positives[usable], of_negatives[usable]
-        if threshold is None:
-            reached = np.cumsum(of_negatives, axis=1)
-            wanted = specificity * reached[:, -1:] - 1e-9
-            at = negatives[np.argmax(reached >= wanted, axis=1)][:, None]
-        else:
-            at = np.full((len(of_positives), 1), threshold)
+        reached = np.cumsum(of_negatives, axis=1)
+        wanted = specificity * reached[:, -1:] - 1e-9
+        at = negatives[np.argmax(reached >= wanted, axis=1)][:, None]
         sensitivities.append((of_positives * (scores[truth] > at)).sum(1) / of_positives.sum(1))
-        specificities.append((of_negatives * (negatives <= at)).sum(1) / of_negatives.sum(1))
-    return np.concatenate(sensitivities), np.concatenate(specificities)
+    return np.concatenate(sensitivities)
 
 
-def _interval(share: float, n: int, groups: int, draws: np.ndarray) -> Interval:
+def _interval(values: np.ndarray, grouping: np.ndarray | None, draws: np.ndarray) -> Interval:
     """Return Wilson's interval for as many independent examples as the draws' spread tells."""
-    plain, spread = share * (1 - share) / n, float(draws.var(ddof=1))
-    # Where all examples agree there is no spread, and so the groups count.
-    effective = n * plain / max(plain, spread) if plain > 0 else groups
-    z = _Z**2 / effective
-    middle = (share + z / 2) / (1 + z)
-    half = (share * (1 - share) * z + z**2 / 4) ** 0.5 / (1 + z)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    share = float(values.mean())
+    plain, spread = share * (1 - share) / len(values), float(draws.var(ddof=1))
+    effective = independent_examples(values, grouping)
+    # Where all examples agree there is no spread.
+    if plain > 0:
+        effective = min(effective, len(values) * plain / max(plain, spread))
+    return wilson_bounds(share, effective)

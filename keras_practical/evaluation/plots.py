@@ -113,6 +113,7 @@ def accuracies(
     right: Sequence[int],
     counts: Sequence[int],
     *,
+    intervals: Sequence[tuple[float, float]] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the accuracy of several groups of examples with 95 % intervals, and that of all.
@@ -125,6 +126,8 @@ def accuracies(
         names: What the groups are called.
         right: How many examples of each group are right.
         counts: How many examples each group has, >= 1.
+        intervals: Bounds of each accuracy, where the examples aren't independent of each other.
+            Default: those of `wilson_interval`.
         ax: Where to draw. Default: a new figure that fits the groups.
 
     Returns:
@@ -141,16 +144,18 @@ def accuracies(
     ['dark (10)', 'bright (10)']
 
     Reference:
-        The intervals are those of `wilson_interval`.
+        Wilson (1927), as in `wilson_interval`.
     """
-    if not len(names) or not len(names) == len(right) == len(counts):
+    if not len(names) or not len(names) == len(right) == len(counts) == len(intervals or names):
         raise ValueError(
             "There must be at least one group, with `right` and `counts` for each. Received: "
             f"{len(names)} names, {len(right)} and {len(counts)} numbers"
         )
     for count in counts:
         check_count("counts", count)
-    bounds = [wilson_interval(int(k), int(n)) for k, n in zip(right, counts, strict=True)]
+    bounds = intervals or [
+        wilson_interval(int(k), int(n)) for k, n in zip(right, counts, strict=True)
+    ]
     low, high = np.array(bounds).T
     ax = axes_or_new(ax, (5.5, 1.2 + 0.3 * len(names)))
     positions = np.arange(len(names))

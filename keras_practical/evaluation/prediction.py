@@ -12,6 +12,7 @@ from keras import ops
 from keras_practical.data.batches import batches_of, pad
 from keras_practical.data.labels import class_numbers
 from keras_practical.data.origin import origin_of
+from keras_practical.evaluation.outputs import labels_of, probabilities_of
 from keras_practical.models.class_names import class_names_of
 from keras_practical.utils.checks import as_layers, check_between, check_choice, check_count
 from keras_practical.utils.keras_internals.graph import final_activation
@@ -66,7 +67,7 @@ def predict_with_labels(
     _check_logits([model], from_logits)
 
     def predict(batch: Any) -> np.ndarray:
-        return _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
+        return _probabilities(model, batch, from_logits, multi_label)
 
     models = [model] if by_name else []
     return _predict_batches(
@@ -114,7 +115,7 @@ def predict_side_by_side(
 
     def predict(batch: Any) -> np.ndarray:
         predicted = [
-            _probabilities(model.predict_on_batch(batch), from_logits, False) for model in models
+            _probabilities(model, batch, from_logits, False) for model in models
         ]
         if len({part.shape for part in predicted}) > 1:
             raise ValueError(
@@ -200,11 +201,11 @@ def predict_with_tta(
             )
         views = fixed_views(batch) if fixed_views else _random_views(batch, layers, n)
         predicted = [
-            _probabilities(model.predict_on_batch(view), from_logits, multi_label) for view in views
+            _probabilities(model, view, from_logits, multi_label) for view in views
         ]
         if fixed_views:
             return np.mean(predicted, axis=0)
-        plain = _probabilities(model.predict_on_batch(batch), from_logits, multi_label)
+        plain = _probabilities(model, batch, from_logits, multi_label)
         weight = 1.0 / (n + 1) if beta is None else beta
         return weight * plain + (1.0 - weight) * np.mean(predicted, axis=0)
 
@@ -244,6 +245,13 @@ def _ten_crops(batch: np.ndarray) -> Iterator[np.ndarray]:
 _FIXED_VIEWS = {"flip": _flipped, "ten_crop": _ten_crops}
 
 
+def _probabilities(
+    model: keras.Model, batch: Any, from_logits: bool, multi_label: bool
+) -> np.ndarray:
+    outputs = model.predict_on_batch(batch)
+    return probabilities_of(outputs, from_logits=from_logits, multi_label=multi_label)
+
+
 def _check_logits(models: Sequence[keras.Model], from_logits: bool) -> None:
     for model in models if from_logits else ():
         activation = final_activation(model)
@@ -277,11 +285,9 @@ def _predict_batches(
         raise ValueError("`data` has no examples.")
     probabilities = np.concatenate(outputs)
     joined = np.concatenate(labels)
-    if multi_label:
-        return probabilities, _binary_labels(joined, probabilities.shape)
-    if numbers is not None:
+    if not multi_label and numbers is not None:
         joined = numbers[class_numbers(joined, classes=len(numbers))]
-    return probabilities, class_numbers(joined, classes=probabilities.shape[-1])
+    return probabilities, labels_of(joined, probabilities.shape, multi_label=multi_label)
 
 
 def _numbers_by_name(models: Sequence[keras.Model], data: Data) -> np.ndarray | None:
@@ -309,56 +315,3 @@ def _numbers_by_name(models: Sequence[keras.Model], data: Data) -> np.ndarray | 
             "the model's classes, or pass class_names to `evaluate` to count labels by number."
         )
     return np.array([names.index(name) for name in given])
-
-
-def _probabilities(outputs: Any, from_logits: bool, multi_label: bool) -> np.ndarray:
-    """Return outputs as probabilities, float64 of shape `(n, classes)`."""
-    outputs = np.asarray(outputs).astype("float64")
-    if multi_label:
-        return _independent_probabilities(outputs, from_logits)
-    outputs = outputs.reshape(len(outputs), -1) if outputs.ndim == 1 else outputs
-    if outputs.ndim != 2:
-        raise ValueError(
-            "The model must give one row of class probabilities for each example. "
-            f"Received: outputs of shape {outputs.shape}"
-        )
-    if outputs.shape[1] == 1:
-        positive = 1.0 / (1.0 + np.exp(-outputs)) if from_logits else outputs
-        outputs = np.concatenate([1.0 - positive, positive], axis=1)
-    elif from_logits:
-        outputs = np.exp(outputs - outputs.max(1, keepdims=True))
-        outputs = outputs / outputs.sum(1, keepdims=True)
-    sums = outputs.sum(1)
-    if not (np.all(outputs >= -1e-6) and np.allclose(sums, 1.0, atol=0.02)):
-        worst = sums[np.argmax(np.abs(sums - 1.0))]
-        raise ValueError(
-            "The model's outputs are not probabilities: they range from "
-            f"{outputs.min():.3g} to {outputs.max():.3g}, and a row sums to {worst:.3g}. Pass "
-            "from_logits=True if the model gives logits."
-        )
-    return outputs
-
-
-def _independent_probabilities(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
-    """Return outputs as a probability of each label by itself."""
-    outputs = outputs.reshape(len(outputs), -1)
-    if from_logits:
-        outputs = 1.0 / (1.0 + np.exp(-outputs))
-    if not np.all((outputs >= -1e-6) & (outputs <= 1 + 1e-6)):
-        raise ValueError(
-            "The model's outputs are not probabilities: they range from "
-            f"{outputs.min():.3g} to {outputs.max():.3g}. Pass from_logits=True if the model gives "
-            "logits."
-        )
-    return outputs
-
-
-def _binary_labels(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return labels of 0 and 1, one column a class."""
-    labels = labels.reshape(len(labels), -1)
-    if labels.shape != shape or not np.isin(labels, (0, 1)).all():
-        raise ValueError(
-            f"With multi_label, labels must be 0 or 1 and of shape {shape}, as the outputs. "
-            f"Received: {np.unique(labels)[:5].tolist()} of shape {labels.shape}"
-        )
-    return labels.astype("int64")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_practical.utils.checks import check_count
-from keras_practical.utils.intervals import wilson_interval
+from keras_practical.utils.intervals import independent_examples, wilson_bounds
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,6 +28,8 @@ class PropertyBin:
         name: What they are like, such as `"12 to 68"`.
         right: How many are right.
         n: How many there are.
+        independent: As how many independent ones they count, where they come in groups; `None` as
+            all of them.
 
     Example:
 
@@ -39,6 +41,7 @@ class PropertyBin:
     name: str
     right: int
     n: int
+    independent: float | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.right} of {self.n} right"
@@ -50,8 +53,8 @@ class PropertyBin:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the accuracy."""
-        return wilson_interval(self.right, self.n)
+        """Wilson's 95 % interval of the accuracy, with groups of as many independent images."""
+        return wilson_bounds(self.accuracy, self.independent or self.n)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,13 @@ class AccuracyByProperty:
 
 
 def accuracy_by_property(
-    name: str, values: npt.ArrayLike, right: npt.ArrayLike, *, bins: int = 4, seed: int = 0
+    name: str,
+    values: npt.ArrayLike,
+    right: npt.ArrayLike,
+    *,
+    bins: int = 4,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
 ) -> AccuracyByProperty:
     """Sort images by a property and measure a model's accuracy in each part.
 
@@ -97,6 +106,8 @@ def accuracy_by_property(
         right: Whether the model is right, bool of shape `(n,)`.
         bins: Parts of about equal size that numbers are sorted into, >= 1; fewer where many are
             the same. Each text is a part of its own.
+        groups: The number of each image's group, such as its patient: intervals and p-value then
+            allow for how alike a group's images are. Default: every image by itself.
         seed: Decides the draws behind the p-value.
 
     Returns:
@@ -120,11 +131,17 @@ def accuracy_by_property(
         )
     numbers = values.dtype.kind in "iuf"
     parts = _numbers(values.astype("float64"), bins) if numbers else _texts(values)
-    found = tuple(
-        PropertyBin(name=part, right=int(right[inside].sum()), n=int(inside.sum()))
-        for part, inside in parts
-    )
-    return AccuracyByProperty(property=name, bins=found, p_value=_p_value(found, seed))
+    share = independent_examples(right, groups) / len(right)
+
+    def bin_of(part: str, inside: np.ndarray) -> PropertyBin:
+        n = int(inside.sum())
+        independent = None if groups is None else max(1.0, share * n)
+        return PropertyBin(
+            name=part, right=int(right[inside].sum()), n=n, independent=independent
+        )
+
+    found = tuple(bin_of(part, inside) for part, inside in parts)
+    return AccuracyByProperty(property=name, bins=found, p_value=_p_value(found, share, seed))
 
 
 def _numbers(values: np.ndarray, bins: int) -> list[tuple[str, np.ndarray]]:
@@ -158,11 +175,12 @@ def _texts(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
     return [(str(names[i]), values.astype(str) == names[i]) for i in order]
 
 
-def _p_value(bins: Sequence[PropertyBin], seed: int) -> float:
+def _p_value(bins: Sequence[PropertyBin], share: float, seed: int) -> float:
     """Return how often errors that don't care for the property are spread as unevenly.
 
     An exact question (how many of all errors fall into each part) answered by drawing: with few
-    errors the chi-squared distribution would be far off.
+    errors the chi-squared distribution would be far off. `share` is the part of the images that
+    count as independent ones: the fewer, the more unevenness chance brings.
     """
     sizes = np.array([part.n for part in bins])
     wrong = sizes - np.array([part.right for part in bins])
@@ -176,5 +194,5 @@ def _p_value(bins: Sequence[PropertyBin], seed: int) -> float:
     rng = np.random.default_rng(seed)
     drawn = rng.multivariate_hypergeometric(sizes, int(wrong.sum()), _DRAWS, method="marginals")
     # As counts of what was drawn: the case at hand is one of them, so that it's never 0.
-    beyond = (unevenness(drawn) >= unevenness(wrong) - 1e-9).sum()
+    beyond = (unevenness(drawn) >= share * unevenness(wrong) - 1e-9).sum()
     return float((beyond + 1) / (_DRAWS + 1))

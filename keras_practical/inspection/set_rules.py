@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from keras_practical.data.groups import group_numbers
 from keras_practical.data.index import ImageIndex, ImageRecord, printable
 from keras_practical.data.splitting import torn_folders
 from keras_practical.inspection.copies import SimilarPair
@@ -180,8 +181,7 @@ def shortcut_findings(
         return ()
     records = [index.records[position] for position in whole]
     features = _trivial_features([measures[position] for position in whole])
-    known = [record.group for record in records if record.group is not None]
-    groups = known if len(known) == len(records) else None
+    groups = group_numbers(None, len(records), index=records)
     shortcuts = find_shortcuts(
         features, [record.label for record in records], groups=groups, seed=seed
     )

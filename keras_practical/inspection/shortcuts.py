@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,7 @@ def find_shortcuts(
     features: Mapping[str, np.ndarray],
     labels: Sequence[int] | np.ndarray,
     *,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[Hashable] | np.ndarray | None = None,
     allowed: float = 0.5,
     seed: int = 0,
 ) -> tuple[Shortcut, ...]:

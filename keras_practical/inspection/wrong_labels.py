@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_practical.data.decisions import ReviewItem, apply_decisions, write_decisions
 from keras_practical.data.features import Embeddings
+from keras_practical.data.groups import group_numbers
 from keras_practical.data.image_set import ImageFinder, PixelSource
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.data.loading import ImageData
@@ -238,14 +239,11 @@ def _with_groups(
     features: Embeddings, groups: Sequence[Any] | Callable[[ImageRecord], Any]
 ) -> Embeddings:
     """Return the embeddings with groups in their records, where `fit_probe` sees them too."""
-    named = map(groups, features.index) if callable(groups) else groups
-    names = [str(name) for name in named]
-    if len(names) != len(features):
-        raise ValueError(
-            f"`groups` must have one value an image. Received: {len(names)} for {len(features)}"
-        )
+    numbers = group_numbers(groups, len(features), index=features.index)
+    names = range(len(features)) if numbers is None else numbers.tolist()
     pairs = zip(features.index, names, strict=True)
-    return replace(features, index=tuple(replace(record, group=name) for record, name in pairs))
+    index = tuple(replace(record, group=str(name)) for record, name in pairs)
+    return replace(features, index=index)
 
 
 def _behind(features: Embeddings, data: Data) -> tuple[ImageIndex, ImageFinder]:

@@ -259,14 +259,15 @@ class PowerLaw:
 
 
 def fit_power_law(n: np.ndarray, values: np.ndarray) -> PowerLaw:
-    """Fit a falling power law with a floor, by least squares of the relative errors.
+    """Fit a power law that falls to a floor, or stays, by least squares of the relative errors.
 
     Args:
         n: Numbers of examples, shape `(points,)`, > 0.
         values: What was measured with so many, shape `(points,)`, >= 0, such as error rates.
 
     Returns:
-        The best `PowerLaw` with an exponent from 0.05 to 1.5.
+        The best `PowerLaw` with an exponent from 0.05 to 1.5. Values that don't fall have a scale
+        of 0: they stay where they are.
 
     Example:
 
@@ -281,15 +282,15 @@ def fit_power_law(n: np.ndarray, values: np.ndarray) -> PowerLaw:
     """
     n, values = np.asarray(n, "float64"), np.asarray(values, "float64")
     weights = 1.0 / np.maximum(values, max(values.max(), 1e-12) * 0.05)
-    best, least = PowerLaw(0.0, 1.0, float(values.mean())), np.inf
+    squares = weights**2
+    constant = float(squares @ values / squares.sum())
+    best, least = PowerLaw(0.0, 1.0, constant), float(squares @ (constant - values) ** 2)
     for exponent in _EXPONENTS:
         shape = n**-exponent
         for scale, floor in _candidates(shape, values, weights):
-            error = float(
-                ((scale * shape + floor - values) * weights)
-                @ ((scale * shape + floor - values) * weights)
-            )
-            if scale >= 0 and floor >= 0 and error < least:
+            error = float(squares @ (scale * shape + floor - values) ** 2)
+            # By less than rounding, nothing is better than what stays.
+            if scale >= 0 and floor >= 0 and error < least * (1 - 1e-9):
                 best, least = PowerLaw(scale, float(exponent), floor), error
     return best
 

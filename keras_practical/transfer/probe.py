@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_practical.data.batches import weighted_batches_of
 from keras_practical.data.features import Embeddings
+from keras_practical.data.groups import group_numbers
 from keras_practical.data.labels import class_numbers
 from keras_practical.data.origin import origin_of
 from keras_practical.data.pieces import pieces_of
@@ -226,11 +227,12 @@ def _best_strength(embeddings: Embeddings, folds: int, seed: int) -> float:
     """Return the strength with the least log-loss on held-out folds, groups kept whole."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    labels, groups = embeddings.labels, [record.group for record in embeddings.index]
+    labels = embeddings.labels
+    groups = group_numbers(None, len(labels), index=embeddings.index) if embeddings.index else None
     kind = StratifiedKFold
-    if groups and None not in groups:
+    if groups is not None:
         # Patients on both sides would ask for a penalty under which they can be recognised.
-        pairs = set(zip(labels.tolist(), groups, strict=True))
+        pairs = set(zip(labels.tolist(), groups.tolist(), strict=True))
         fewest = min(Counter(label for label, _ in pairs).values())
         if fewest > 1:
             kind, folds = StratifiedGroupKFold, min(folds, fewest)
