@@ -212,6 +212,7 @@ INTERNAL = {
     "models.resizing": {"from_config"},
     "text.characters.generation": {"check_sampling"},
     "data.sources": {"composed", "decided", "too_few_classes"},
+    "utils.intervals": {"wilson_bounds"},
 }
 
 

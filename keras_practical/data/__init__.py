@@ -1,10 +1,11 @@
 """From wherever they are to data sets, and any data as pieces.
 
 Rooms: `index` (what is known of each image), `sources` and `named_sets` (where images come from),
-`tables` (CSV from any spreadsheet), `splitting` (what is held out), `reading` and `dicom` (bytes to
-pixels), `pixel_store` (decoded once, or each time), `origin` (the one handle of a data set),
-`batches` and `pieces` (any data, batch by batch or in pieces of equal size), `features`,
-`decisions` (a person's, from a CSV), `loading` (`load_images`), `plots`.
+`tables` (CSV from any spreadsheet), `splitting` (what is held out), `groups` (what belongs
+together), `reading` and `dicom` (bytes to pixels), `pixel_store` (decoded once, or each time),
+`origin` (the one handle of a data set), `batches` and `pieces` (any data, batch by batch or in
+pieces of equal size), `features`, `decisions` (a person's, from a CSV), `loading` (`load_images`),
+`plots`.
 """
 
 from typing import TYPE_CHECKING

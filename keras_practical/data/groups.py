@@ -13,7 +13,7 @@ __all__ = ["group_numbers"]
 
 
 def group_numbers(
-    groups: Sequence[Hashable] | Callable[[ImageRecord], Hashable] | None,
+    groups: Sequence[Hashable] | np.ndarray | Callable[[ImageRecord], Hashable] | None,
     n: int,
     *,
     index: Sequence[ImageRecord] = (),

@@ -1,8 +1,9 @@
 """How good a model really is, and where it errs.
 
-Rooms: `prediction`, `metrics` (`evaluate`), `comparison`, `calibration`, `operating_point`,
-`cross_validation`, `interpretation` with `mistakes`, `images` and `properties` (where a model
-errs), `heat_maps`, `gradient_maps` and `occlusion_maps` (where it looks), `plots`.
+Rooms: `outputs` (what predictions and labels mean), `prediction`, `metrics` (`evaluate`),
+`comparison`, `calibration`, `operating_point`, `cross_validation`, `interpretation` with
+`mistakes`, `images` and `properties` (where a model errs), `heat_maps`, `gradient_maps` and
+`occlusion_maps` (where it looks), `plots`.
 """
 
 from typing import TYPE_CHECKING
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
     from keras_practical.utils.intervals import (
         auc_interval,
         confusion_interval,
+        difference_interval,
+        independent_examples,
         mean_interval,
+        proportion_interval,
         wilson_interval,
     )
 
@@ -61,10 +65,12 @@ __all__ = [
     "compare",
     "confusion_interval",
     "cross_validate",
+    "difference_interval",
     "dont_know_threshold",
     "evaluate",
     "evaluate_predictions",
     "grad_cam",
+    "independent_examples",
     "interpret",
     "mean_interval",
     "measure_calibration",
@@ -72,6 +78,7 @@ __all__ = [
     "predict_side_by_side",
     "predict_with_labels",
     "predict_with_tta",
+    "proportion_interval",
     "sensitivity_at_specificity",
     "temperature_of",
     "temperature_scaled",
@@ -100,7 +107,15 @@ _ROOMS = {
     "evaluation.operating_point": ("OperatingPoint", "sensitivity_at_specificity"),
     "evaluation.prediction": ("predict_side_by_side", "predict_with_labels", "predict_with_tta"),
     "evaluation.properties": ("AccuracyByProperty", "PropertyBin"),
-    "utils.intervals": ("auc_interval", "confusion_interval", "mean_interval", "wilson_interval"),
+    "utils.intervals": (
+        "auc_interval",
+        "confusion_interval",
+        "difference_interval",
+        "independent_examples",
+        "mean_interval",
+        "proportion_interval",
+        "wilson_interval",
+    ),
 }
 
 __getattr__, __dir__ = lazy_face(__name__, _ROOMS)

@@ -86,7 +86,7 @@ def measure_calibration(
     labels: np.ndarray,
     *,
     bins: int = 15,
-    groups: Sequence[Hashable] | None = None,
+    groups: Sequence[Hashable] | np.ndarray | None = None,
     seed: int = 0,
 ) -> Calibration:
     """Measure whether a classifier that is 90 % sure is right in 90 % of cases.

@@ -81,8 +81,8 @@ class Comparison:
             among, test = f" in {self.groups} groups", "McNemar's test over groups"
         lines = [
             f"{first} {100 * self.accuracies[0]:.1f} %, {second} {100 * self.accuracies[1]:.1f} % "
-            f"of the same {self.n:,} examples{among}: {100 * self.difference:+.1f} points (95 % interval "
-            f"{low:+.1f} to {high:+.1f})",
+            f"of the same {self.n:,} examples{among}: {100 * self.difference:+.1f} points "
+            f"(95 % interval {low:+.1f} to {high:+.1f})",
             f"only {first} is right on {self.only_first_right}, only {second} on "
             f"{self.only_second_right} ({test}: p = {self.p_value:.2g})",
             f"log-loss {self.loss_difference:+.4f} ({loss_low:+.4f} to {loss_high:+.4f})",
@@ -117,7 +117,7 @@ def compare(
     *,
     names: Sequence[str] = ("A", "B"),
     from_logits: bool = False,
-    groups: Sequence[Hashable] | None = None,
+    groups: Sequence[Hashable] | np.ndarray | None = None,
     batch_size: int = 32,
     seed: int = 0,
     verbose: bool = True,

@@ -20,6 +20,7 @@ from keras_practical.data.loading import ImageData
 from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
 from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
+from keras_practical.evaluation.outputs import probabilities_of
 from keras_practical.evaluation.prediction import predict_with_labels
 from keras_practical.utils.checks import check_count
 from keras_practical.utils.intervals import proportion_interval
@@ -180,8 +181,7 @@ def cross_validate(
     accuracy = float(right.mean())
     return CrossValidation(
         accuracy=accuracy,
-        # Repeats judge the same images again, so that there are no more of them.
-        accuracy_interval=proportion_interval(right.mean(0), groups=grouping),
+        accuracy_interval=_interval(right, grouping),
         fold_accuracies=np.array(fold_accuracies),
         evaluation=evaluation,
         probabilities=probabilities,
@@ -286,7 +286,7 @@ def _held_out(build: Build, whole: _Whole, train: np.ndarray, test: np.ndarray) 
     if isinstance(part, Embeddings):
         part = (part.features, part.labels)
     if not isinstance(model, keras.Model):
-        return np.asarray(model.predict_proba(part[0]), "float64")
+        return probabilities_of(model.predict_proba(part[0]), name="What predict_proba gives")
     return predict_with_labels(model, part, verbose=False)[0]
 
 
@@ -322,3 +322,9 @@ class _NewModelEachTime:
     def __getstate__(self) -> dict[str, Any]:
         # Another process has variables of its own.
         return {"_build": self._build, "_seen": {}}
+
+
+def _interval(right: np.ndarray, grouping: np.ndarray | None) -> tuple[float, float]:
+    """Return bounds of the accuracy, from what each repeat got right: shape `(repeats, n)`."""
+    # Repeats judge the same images again, so that there are no more of them.
+    return proportion_interval(right.mean(0), groups=grouping)

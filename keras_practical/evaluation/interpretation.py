@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from keras_practical.data.groups import group_numbers
 from keras_practical.data.decisions import ReviewItem, apply_decisions
+from keras_practical.data.groups import group_numbers
 from keras_practical.data.index import ImageIndex, ImageRecord
 from keras_practical.data.plots import contact_sheet
 from keras_practical.evaluation.images import InterpretedImages, WatchedReading

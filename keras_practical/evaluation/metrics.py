@@ -145,7 +145,7 @@ def evaluate(
     tta: str | Augmentation | None = None,
     multi_label: bool = False,
     from_logits: bool = False,
-    groups: Sequence[Hashable] | None = None,
+    groups: Sequence[Hashable] | np.ndarray | None = None,
     batch_size: int = 32,
     seed: int = 0,
     verbose: bool = True,
@@ -231,7 +231,7 @@ def evaluate_predictions(
     *,
     class_names: Sequence[str] | None = None,
     multi_label: bool = False,
-    groups: Sequence[Hashable] | None = None,
+    groups: Sequence[Hashable] | np.ndarray | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Measure predictions that were made before, as `evaluate` does.
@@ -353,9 +353,7 @@ def _over_labels(
     return value, (float(low), float(high))
 
 
-def _roc_auc(
-    truth: np.ndarray, probabilities: np.ndarray, share: float
-) -> tuple[float, Interval]:
+def _roc_auc(truth: np.ndarray, probabilities: np.ndarray, share: float) -> tuple[float, Interval]:
     """Return the mean area of each class against the others; `nan` if none can be told.
 
     `share` is the part of the examples that count as independent ones.

@@ -86,7 +86,7 @@ def sensitivity_at_specificity(
     specificity: float = 0.9,
     chosen_on: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     positive: int = 1,
-    groups: Sequence[Hashable] | None = None,
+    groups: Sequence[Hashable] | np.ndarray | None = None,
     seed: int = 0,
 ) -> OperatingPoint:
     """Say how many of the positive examples are found at a fixed rate of false alarms.
@@ -99,7 +99,8 @@ def sensitivity_at_specificity(
 
     Args:
         probabilities: Shape `(n, classes)`, such as `Evaluation.probabilities`; `(n, 1)`, what a
-            sigmoid says of class 1; or `(n,)` for the positive class.
+            sigmoid says of class 1; or `(n,)`, a number for the positive class, which may be any
+            score that rises with its probability.
         labels: Integers of shape `(n,)`.
         specificity: Part of the negative examples that shall stay below the threshold, in (0, 1).
         chosen_on: Other `(probabilities, labels)`, on which the threshold is chosen. Default: the
@@ -136,7 +137,7 @@ def sensitivity_at_specificity(
     # At 1 no threshold is low enough on new data, at 0 every one is.
     check_between("specificity", specificity, 0.01, 0.999)
     check_count("seed", seed, minimum=0)
-    scores, truth = _scores("labels", probabilities, labels, positive)
+    scores, truth = _scores("probabilities", probabilities, labels, positive)
     threshold = None
     if chosen_on is not None:
         if not isinstance(chosen_on, tuple | list) or len(chosen_on) != 2:
@@ -172,15 +173,23 @@ def _scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each example's probability of the positive class, and whether it is positive."""
     check_count("positive", positive, minimum=0)
-    alone = np.ndim(probabilities) == 1
-    numbers = np.equal(labels, positive) if alone else labels
-    found, labels = predictions_and_labels(probabilities, numbers, name=name)
-    column = 1 if alone else positive
-    if column >= found.shape[1]:
-        raise ValueError(
-            f"`positive` must be one of {found.shape[1]} classes. Received: positive={positive}"
-        )
-    truth = labels == column
+    if np.ndim(probabilities) == 1:
+        # Any score that rises with the probability ranks the examples alike.
+        found = np.asarray(probabilities, "float64")[:, None]
+        if np.shape(labels) != found.shape[:1] or np.isnan(found).any():
+            raise ValueError(
+                f"`{name}`: there must be one number and one label for each example. Received: "
+                f"shapes {np.shape(probabilities)} and {np.shape(labels)}, "
+                f"{int(np.isnan(found).sum())} of the numbers NaN"
+            )
+        column, truth = 0, np.asarray(labels) == positive
+    else:
+        found, labels = predictions_and_labels(probabilities, labels, name=name)
+        column, truth = positive, labels == positive
+        if positive >= found.shape[1]:
+            raise ValueError(
+                f"`positive` must be one of {found.shape[1]} classes. Received: positive={positive}"
+            )
     if truth.all() or not truth.any():
         raise ValueError(
             f"`{name}`: there must be positive and negative examples. "

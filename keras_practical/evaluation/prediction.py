@@ -114,9 +114,7 @@ def predict_side_by_side(
     _check_logits(models, from_logits)
 
     def predict(batch: Any) -> np.ndarray:
-        predicted = [
-            _probabilities(model, batch, from_logits, False) for model in models
-        ]
+        predicted = [_probabilities(model, batch, from_logits, False) for model in models]
         if len({part.shape for part in predicted}) > 1:
             raise ValueError(
                 "The models must tell the same classes apart. Received: "
@@ -200,9 +198,7 @@ def predict_with_tta(
                 f"Received: {getattr(batch, 'shape', type(batch).__name__)}"
             )
         views = fixed_views(batch) if fixed_views else _random_views(batch, layers, n)
-        predicted = [
-            _probabilities(model, view, from_logits, multi_label) for view in views
-        ]
+        predicted = [_probabilities(model, view, from_logits, multi_label) for view in views]
         if fixed_views:
             return np.mean(predicted, axis=0)
         plain = _probabilities(model, batch, from_logits, multi_label)

@@ -136,9 +136,7 @@ def accuracy_by_property(
     def bin_of(part: str, inside: np.ndarray) -> PropertyBin:
         n = int(inside.sum())
         independent = None if groups is None else max(1.0, share * n)
-        return PropertyBin(
-            name=part, right=int(right[inside].sum()), n=n, independent=independent
-        )
+        return PropertyBin(name=part, right=int(right[inside].sum()), n=n, independent=independent)
 
     found = tuple(bin_of(part, inside) for part, inside in parts)
     return AccuracyByProperty(property=name, bins=found, p_value=_p_value(found, share, seed))

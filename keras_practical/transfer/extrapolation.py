@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_practical.data.features import Embeddings
+from keras_practical.data.groups import group_numbers
 from keras_practical.data.labels import class_numbers
 from keras_practical.transfer.probe import fit_probe
 from keras_practical.utils.checks import check_between, check_count
 from keras_practical.utils.drawing import BLUE, ORANGE, axes_or_new
+from keras_practical.utils.intervals import independent_examples
 from keras_practical.utils.progress import track
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ __all__ = ["LearningCurve", "PowerLaw", "fit_power_law", "learning_curve"]
 _EXPONENTS = np.linspace(0.05, 1.5, 59)
 
 _DRAWS = 500
+# What doubling the images must be able to bring, in accuracy, to be worth it.
+_WORTH = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,8 @@ class LearningCurve:
         classes: Number of classes.
         law: The power law that was fitted to the error.
         laws: Power laws of resampled measurements, for the bands.
+        independent: As how many independent images they count, where they come in groups; `None`
+            as all of them.
 
     Example:
 
@@ -56,6 +62,12 @@ class LearningCurve:
     classes: int
     law: PowerLaw
     laws: tuple[PowerLaw, ...]
+    independent: float | None = None
+
+    @property
+    def helps(self) -> bool:
+        """Whether more images would help: half a point or more for doubling can't be ruled out."""
+        return self.law.scale > 0 and self.gain(2.0)[2] >= _WORTH
 
     def accuracy_at(self, per_class: float) -> tuple[float, float, float]:
         """Return the accuracy to expect with so many images a class, and its 95 % band.
@@ -65,8 +77,9 @@ class LearningCurve:
         """
         drawn = np.array([float(law.at(np.array(per_class))) for law in self.laws])
         error = float(self.law.at(np.array(per_class)))
-        # What was measured and what will be are both measured on so many images only.
-        spread = np.sqrt(2 * max(error, 1 / self.n) * (1 - min(error, 0.5)) / self.n)
+        # The laws vary as what was measured; what will be is measured on so many images, too.
+        n = self.independent or self.n
+        spread = np.sqrt(max(error, 1 / n) * (1 - min(error, 0.5)) / n)
         noise = np.random.default_rng(0).normal(0, spread, (20, len(drawn)))
         low, high = np.quantile(1 - drawn + noise, [0.025, 0.975])
         return 1 - error, float(max(0.0, low)), float(min(1.0, high))
@@ -92,10 +105,14 @@ class LearningCurve:
         ]
         gain, low, high = (100 * part for part in self.gain(2.0))
         double = 2 * self.sizes[-1]
+        if not self.law.scale:
+            lines.append("the accuracy doesn't rise with the number of images")
         lines.append(
             f"doubling to {double:.0f} a class would bring about {gain:+.1f} points "
             f"({low:.1f}–{high:.1f})"
         )
+        if not self.helps:
+            lines.append("more images of this kind won't help: try other features, or other labels")
         return "\n".join(lines)
 
     def _spreads(self) -> np.ndarray:
@@ -185,27 +202,55 @@ def learning_curve(
             f"A learning curve needs 16 images of each class. Received: {counts.min()} of {name!r}"
         )
     fractions = np.geomspace(1 / 16, 1, points)
-    accuracies = np.zeros((repeats, points))
+    grouping = group_numbers(None, len(labels), index=embeddings.index or ())
+    # Whether each image was right, for each division and size; NaN where it was trained on.
+    rights = np.full((repeats, points, len(labels)), np.nan)
     sizes = np.zeros(points)
     # One penalty throughout, the one that suits all of them: searching it anew for each size would
     # take most of the time, and on few images be mostly chance.
     strength = fit_probe(embeddings, seed=seed).strength
     for repeat in track(range(repeats), "Learning curve", repeats, show=verbose):
         rng = np.random.default_rng([seed, repeat])
-        test, ordered = _divided(labels, test_fraction, rng)
+        test, ordered = _divided(labels, grouping, test_fraction, rng)
         held_out = embeddings.take(test)
         for point, fraction in enumerate(fractions):
             chosen = np.concatenate(
                 [members[: _share(len(members), fraction)] for members in ordered]
             )
-            sizes[point] = len(chosen) / classes
+            sizes[point] += len(chosen) / classes / repeats
             probe = fit_probe(embeddings.take(chosen), strength=strength)
             said = probe.predict_proba(held_out.features).argmax(1)
-            accuracies[repeat, point] = (said == held_out.labels).mean()
-    laws = _resampled(sizes, accuracies, seed)
-    law = fit_power_law(sizes, 1 - accuracies.mean(0))
+            rights[repeat, point, test] = said == held_out.labels
+    return _curve(sizes, rights, classes, grouping, seed)
+
+
+def _curve(
+    sizes: np.ndarray,
+    rights: np.ndarray,
+    classes: int,
+    grouping: np.ndarray | None,
+    seed: int,
+) -> LearningCurve:
+    """Return the curve of what was right: shape `(repeats, points, n)`, NaN where not judged."""
+    n = rights.shape[2]
+    accuracies = np.nanmean(rights, axis=2)
+    everyone = np.arange(n) if grouping is None else grouping
+    [law], laws = (
+        _staying(_fitted(sizes, 1 - rows), 1 - rows)
+        for rows in (accuracies.mean(0)[None], _resampled(rights, everyone, seed))
+    )
+    judged = ~np.isnan(rights[:, -1]).all(0)
+    share = independent_examples(
+        np.nanmean(rights[:, -1, judged], axis=0), None if grouping is None else grouping[judged]
+    )
     return LearningCurve(
-        sizes=sizes, accuracies=accuracies, n=len(labels), classes=classes, law=law, laws=laws
+        sizes=sizes,
+        accuracies=accuracies,
+        n=n,
+        classes=classes,
+        law=law,
+        laws=laws,
+        independent=n * share / int(judged.sum()),
     )
 
 
@@ -214,24 +259,54 @@ def _share(count: int, fraction: float) -> int:
 
 
 def _divided(
-    labels: np.ndarray, test_fraction: float, rng: np.random.Generator
+    labels: np.ndarray, grouping: np.ndarray | None, test_fraction: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return test places, and the training places of each class in random order."""
-    tests, ordered = [], []
-    for label in np.unique(labels):
-        indexes = rng.permutation(np.flatnonzero(labels == label))
-        cut = max(1, round(len(indexes) * test_fraction))
-        tests.append(indexes[:cut])
-        ordered.append(indexes[cut:])
-    return np.concatenate(tests), ordered
+    """Return test places, and the training places of each class in random order, groups whole."""
+    if grouping is None:
+        tests, ordered = [], []
+        for label in np.unique(labels):
+            indexes = rng.permutation(np.flatnonzero(labels == label))
+            cut = max(1, round(len(indexes) * test_fraction))
+            tests.append(indexes[:cut])
+            ordered.append(indexes[cut:])
+        return np.concatenate(tests), ordered
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(
+        max(2, round(1 / test_fraction)), shuffle=True, random_state=int(rng.integers(2**31))
+    )
+    train, test = next(splitter.split(labels, labels, grouping))
+    # Group after group, as they would be collected.
+    turn = rng.permutation(int(grouping.max()) + 1)[grouping[train]]
+    train = train[np.argsort(turn, kind="stable")]
+    return test, [train[labels[train] == label] for label in np.unique(labels)]
 
 
-def _resampled(sizes: np.ndarray, accuracies: np.ndarray, seed: int) -> tuple[PowerLaw, ...]:
-    """Return laws of repeats drawn with replacement."""
+def _resampled(rights: np.ndarray, grouping: np.ndarray, seed: int) -> np.ndarray:
+    """Return accuracies of shape `(draws, points)` of divisions and groups drawn with replacement.
+
+    The same images judge all sizes, and so a draw of images moves all of them together.
+    """
     rng = np.random.default_rng(seed)
-    repeats = len(accuracies)
-    drawn = [rng.integers(0, repeats, repeats) for _ in range(_DRAWS)]
-    return tuple(fit_power_law(sizes, 1 - accuracies[rows].mean(0)) for rows in drawn)
+    repeats, groups = len(rights), int(grouping.max()) + 1
+    tested = (~np.isnan(rights[:, 0])).astype("float64")
+    hits = np.nan_to_num(rights)
+    draws: list[np.ndarray] = []
+    while len(draws) < _DRAWS:
+        times = np.bincount(rng.integers(0, groups, groups), minlength=groups)[grouping]
+        counts = tested @ times
+        rows = rng.integers(0, repeats, repeats)
+        if counts[rows].min() > 0:
+            draws.append(((hits @ times)[rows] / counts[rows][:, None]).mean(0))
+    return np.array(draws)
+
+
+def _staying(laws: tuple[PowerLaw, ...], errors: np.ndarray) -> tuple[PowerLaw, ...]:
+    """Return laws of which those that don't fall stay at what all the images give."""
+    return tuple(
+        law if law.scale > 0 else replace(law, floor=float(row[-1]))
+        for law, row in zip(laws, errors, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -280,26 +355,30 @@ def fit_power_law(n: np.ndarray, values: np.ndarray) -> PowerLaw:
         Hestness et al., *Deep Learning Scaling is Predictable, Empirically* (2017),
         arXiv 1712.00409.
     """
-    n, values = np.asarray(n, "float64"), np.asarray(values, "float64")
-    weights = 1.0 / np.maximum(values, max(values.max(), 1e-12) * 0.05)
-    squares = weights**2
-    constant = float(squares @ values / squares.sum())
-    best, least = PowerLaw(0.0, 1.0, constant), float(squares @ (constant - values) ** 2)
+    [law] = _fitted(np.asarray(n, "float64"), np.asarray(values, "float64")[None])
+    return law
+
+
+def _fitted(n: np.ndarray, values: np.ndarray) -> tuple[PowerLaw, ...]:
+    """Return the best law of each row of `values`, of shape `(rows, points)`."""
+    squares = 1.0 / np.maximum(values, np.maximum(values.max(1, keepdims=True), 1e-12) * 0.05) ** 2
+    total, level = squares.sum(1), (squares * values).sum(1)
+    nothing = np.zeros(len(values))
+    # What stays is among the candidates: for values that don't fall, nothing is better.
+    best = np.stack([nothing, nothing + 1.0, level / total])
+    least = (squares * (values - best[2][:, None]) ** 2).sum(1)
     for exponent in _EXPONENTS:
         shape = n**-exponent
-        for scale, floor in _candidates(shape, values, weights):
-            error = float(squares @ (scale * shape + floor - values) ** 2)
-            # By less than rounding, nothing is better than what stays.
-            if scale >= 0 and floor >= 0 and error < least * (1 - 1e-9):
-                best, least = PowerLaw(scale, float(exponent), floor), error
-    return best
-
-
-def _candidates(
-    shape: np.ndarray, values: np.ndarray, weights: np.ndarray
-) -> list[tuple[float, float]]:
-    """Return the best scale and floor, and the best scale without a floor."""
-    columns = np.stack([shape, np.ones_like(shape)], axis=1) * weights[:, None]
-    scale, floor = np.linalg.lstsq(columns, values * weights, rcond=None)[0]
-    alone = float((columns[:, 0] @ (values * weights)) / (columns[:, 0] @ columns[:, 0]))
-    return [(float(scale), float(floor)), (alone, 0.0)]
+        first, second = squares @ shape, squares @ shape**2
+        product = (squares * values) @ shape
+        spread = np.maximum(second * total - first**2, 1e-300)
+        scale = (product * total - first * level) / spread
+        floor = (level * second - first * product) / spread
+        for scales, floors in ((scale, floor), (product / second, nothing)):
+            gaps = scales[:, None] * shape + floors[:, None] - values
+            error = (squares * gaps**2).sum(1)
+            # By less than rounding, no law is better than another.
+            better = (scales >= 0) & (floors >= 0) & (error < least * (1 - 1e-9))
+            best[:, better] = np.stack([scales, nothing + exponent, floors])[:, better]
+            least[better] = error[better]
+    return tuple(PowerLaw(*map(float, law)) for law in best.T)

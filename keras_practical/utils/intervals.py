@@ -176,16 +176,14 @@ def _posterior(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.n
     for _ in range(2):
         edges = np.linspace(*ends, 161)
         angles = (edges[1:] + edges[:-1]) / 2
-        weights = _likelihood(np.sin(angles) ** 2, *kinds, times) * np.sin(2 * angles)
+        weights = _likelihood(np.sin(angles) ** 2, kinds, times) * np.sin(2 * angles)
         weights /= weights.sum()
         likely = np.flatnonzero(weights > 1e-7)
         ends = (edges[likely[0]], edges[likely[-1] + 1])
     return angles, weights
 
 
-def _likelihood(
-    shares: np.ndarray, hits: np.ndarray, sizes: np.ndarray, times: np.ndarray
-) -> np.ndarray:
+def _likelihood(shares: np.ndarray, kinds: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Return how probable sums over groups are for each proportion, over all likenesses."""
     from scipy.special import betaln
 
@@ -193,7 +191,7 @@ def _likelihood(
     right = shares[:, None] * strength
     wrong = (1 - shares)[:, None] * strength
     logs = -times.sum() * betaln(right, wrong)
-    for hit, size, count in zip(hits, sizes, times, strict=True):
+    for hit, size, count in zip(*kinds, times, strict=True):
         logs += count * betaln(right + hit, wrong + size - hit)
     return np.exp(logs - logs.max()).sum(1)
 
@@ -292,7 +290,9 @@ def confusion_interval(
     share = np.zeros((_DRAWS, classes))
     share[:, present] = rng.dirichlet(counts.sum(1)[present] + 0.5, _DRAWS)
     low, high = np.nanquantile(statistic(rows * share[:, :, None]), [0.025, 0.975])
-    return float(low), float(high)
+    # Where all or none are right, that itself is the likeliest.
+    [found] = statistic(counts[None])
+    return float(np.fmin(low, found)), float(np.fmax(high, found))
 
 
 def mean_interval(

@@ -331,7 +331,7 @@ def test_precision_out_of_reach_is_said():
     "call",
     [
         lambda: calibration.measure_calibration(np.zeros((3, 2)), np.zeros(2, int)),
-        lambda: calibration.temperature_of(np.zeros(3), np.zeros(3, int)),
+        lambda: calibration.temperature_of(np.zeros(3), np.zeros(2, int)),
         lambda: kp.evaluation.dont_know_threshold(np.zeros((0, 2)), np.zeros(0, int)),
     ],
 )

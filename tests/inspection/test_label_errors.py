@@ -234,7 +234,7 @@ def test_unusable_embeddings_are_refused(change, match):
         ({"folds": 1}, "`folds`"),
         ({"repeats": 0}, "`repeats`"),
         ({"strength": 0}, "`strength` must be a number > 0"),
-        ({"groups": [1, 2]}, "`groups` must have one value an image. Received: 2 for 240"),
+        ({"groups": [1, 2]}, "`groups` must have one value an example. Received: 2 for 240"),
         ({"data": "photos"}, "`data` must be what `load_images` returned.*str"),
     ],
 )

@@ -94,3 +94,73 @@ def test_same_seed_same_curve():
 def test_bad_arguments_are_named(data, options, match):
     with pytest.raises(ValueError, match=match):
         kp.learning_curve(data, **options, verbose=False)
+
+
+# What doesn't help
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [0.30, 0.29, 0.31, 0.30, 0.305, 0.30],
+        [0.20, 0.22, 0.24, 0.25, 0.26, 0.27],
+        [0.3, 0.2, 0.14, 0.12, 0.1, 0.09],
+        [0.5, 0.5, 0.5, 0.5, 0.5, 0.5],
+        [0.3, 0.1, 0.0, 0.0, 0.0, 0.0],
+    ],
+)
+def test_fit_equals_scipys_nonnegative_least_squares(errors):
+    from scipy.optimize import nnls
+
+    n, errors = np.geomspace(5, 75, 6), np.array(errors)
+    weights = 1 / np.maximum(errors, errors.max() * 0.05)
+    fits = []
+    for exponent in np.linspace(0.05, 1.5, 59):
+        columns = np.stack([n**-exponent, np.ones(6)], axis=1) * weights[:, None]
+        (scale, floor), rest = nnls(columns, errors * weights)
+        fits.append((rest**2, scale * 750**-exponent + floor))
+    least, expected = min(fits)
+    law = fit_power_law(n, errors)
+    assert (((law.at(n) - errors) * weights) ** 2).sum() == pytest.approx(least, abs=1e-9)
+    assert float(law.at(np.array(750.0))) == pytest.approx(expected, abs=1e-6)
+
+
+def test_values_that_rise_stay_and_more_images_do_not_help():
+    """The feature says all there is to say from the first images on; errors are chance."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % 2
+    seen = np.where(rng.random(600) < 0.2, 1 - labels, labels)
+    data = Embeddings((4.0 * seen[:, None] - 2).astype("float32"), labels, (), ("a", "b"))
+    curve = kp.learning_curve(data, repeats=4, verbose=False)
+    assert curve.law.scale == 0.0
+    assert curve.gain(10.0)[0] == 0.0
+    assert curve.accuracy_at(10 * curve.sizes[-1])[0] == pytest.approx(
+        curve.accuracies[:, -1].mean()
+    )
+    assert not curve.helps
+    text = str(curve)
+    assert "the accuracy doesn't rise with the number of images" in text
+    assert "more images of this kind won't help" in text
+    assert kp.learning_curve(gaussians(200), repeats=4, verbose=False).helps
+
+
+def test_bands_hold_what_flat_and_falling_curves_come_to():
+    """A small version of benchmarks/learning_curve_forecast.py --simulate."""
+    from keras_practical.transfer import extrapolation
+
+    for law in (PowerLaw(0.0, 1.0, 0.2), PowerLaw(0.8, 0.5, 0.03)):
+        held = []
+        for draw in range(40):
+            rng = np.random.default_rng(draw)
+            sizes = np.geomspace(1 / 16, 1, 6) * 150
+            hard = rng.random(400)
+            rights = np.full((10, 6, 400), np.nan)
+            for repeat in range(10):
+                test = rng.permutation(400)[:100]
+                own = rng.random((6, 100))
+                mixed = np.where(rng.random((6, 100)) < 0.7, hard[test], own)
+                rights[repeat][:, test] = mixed > law.at(sizes)[:, None]
+            curve = extrapolation._curve(sizes, rights, 2, None, 0)
+            _, low, high = curve.accuracy_at(600.0)
+            held.append(low <= rng.binomial(400, 1 - law.at(600.0)) / 400 <= high)
+        assert np.mean(held) >= 0.9
