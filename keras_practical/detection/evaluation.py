@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectionEvaluation", "evaluate", "evaluate_detections"]
 
+_RECALLS = np.linspace(0.0, 1.0, 101)
 # Boxes with hardly a score are part of a precision-recall curve too.
 _LOWEST_SCORE = 0.01
 
@@ -102,6 +103,7 @@ def evaluate(
     *,
     threshold: float = 0.4,
     max_detections: int | None = None,
+    recall_points: int | None = 101,
     verbose: bool = True,
     **options: Any,
 ) -> DetectionEvaluation:
@@ -115,6 +117,7 @@ def evaluate(
         data: From `load_annotations`, with the model's classes.
         threshold: The score from which the counts take a box as reported, in [0, 1].
         max_detections: As in `evaluate_detections`.
+        recall_points: As there.
         verbose: Whether to show a progress bar.
         **options: As in `detect`: `overlap`, `smallest_pixels`, …
 
@@ -144,7 +147,13 @@ def evaluate(
         detect(model, image.source, threshold=_LOWEST_SCORE, verbose=False, **options)
         for image in images
     ]
-    return evaluate_detections(detected, data, threshold=threshold, max_detections=max_detections)
+    return evaluate_detections(
+        detected,
+        data,
+        threshold=threshold,
+        max_detections=max_detections,
+        recall_points=recall_points,
+    )
 
 
 def evaluate_detections(
@@ -153,8 +162,14 @@ def evaluate_detections(
     *,
     threshold: float = 0.4,
     max_detections: int | None = None,
+    recall_points: int | None = 101,
 ) -> DetectionEvaluation:
     """Measure boxes that were found before, by any detector, as `evaluate` does.
+
+    The rules are COCO's, but that all boxes count. A class without objects is left out of the mean.
+    Boxes of one score are ranked in the order of the images. Objects marked to be ignored (crowd,
+    difficult) are neither found nor missed, and boxes that lie by half or more in one of them are
+    no false alarms.
 
     Args:
         detections: What was found on each image of the data, in order.
@@ -162,6 +177,9 @@ def evaluate_detections(
         threshold: As in `evaluate`.
         max_detections: The surest boxes of a class on one image that count; 100 is COCO's rule, for
             comparison with published figures. Default: all.
+        recall_points: At how many recalls from 0 to 1 the precision is averaged, >= 2: 101 is
+            COCO's rule, 11 Pascal VOC's of 2007. `None`: at each object, the exact area below the
+            curve, as VOC has it since 2010.
 
     Returns:
         A `DetectionEvaluation`.
@@ -189,6 +207,8 @@ def evaluate_detections(
     if max_detections is None:
         max_detections = max((len(result.scores) for result in detections), default=0) or 1
     check_count("max_detections", max_detections)
+    if recall_points is not None:
+        check_count("recall_points", recall_points, minimum=2)
     if len(detections) != len(data):
         raise ValueError(
             f"`detections` must have one entry an image. Received: {len(detections)} for "
@@ -201,29 +221,28 @@ def evaluate_detections(
                 f"`load_annotations`. Received: {', '.join(data.class_names)}; the detector has "
                 f"{', '.join(result.class_names)}"
             )
-    precisions, outcomes = _by_coco(detections, data, threshold, max_detections)
-    known = ~np.isnan(precisions).all(axis=(0, 1))
-    by_class = np.full(len(data.class_names), np.nan)
-    by_class[known] = precisions[0][:, known].mean(0)
+    judge = _judge(detections, data, max_detections)
+    averages, precisions = _averages(judge, recall_points), _precisions(judge, _RECALLS)
+    by_class = averages[0]
+    known = ~np.isnan(by_class)
+    outcomes = _outcomes(judge, threshold)
     return DetectionEvaluation(
         average_precision_50=float(by_class[known].mean()) if known.any() else float("nan"),
-        average_precision=float(precisions[..., known].mean()) if known.any() else float("nan"),
+        average_precision=float(averages[:, known].mean()) if known.any() else float("nan"),
         class_average_precision_50=tuple(by_class.tolist()),
         threshold=threshold,
         found=outcomes[0],
         missed=outcomes[1],
         false_alarms=outcomes[2],
         class_names=tuple(data.class_names),
-        recalls=np.linspace(0.0, 1.0, 101),
+        recalls=_RECALLS,
         precisions=precisions[0].T,
         detections=tuple(detections),
     )
 
 
-def _by_coco(
-    detections: Sequence[Detections], data: DetectionData, threshold: float, max_detections: int
-) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """Return precisions `(overlaps, recalls, classes)`, and hits, misses and false alarms."""
+def _judge(detections: Sequence[Detections], data: DetectionData, max_detections: int) -> Any:
+    """Return COCO's judge of the boxes, who has compared all of them with the objects."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -239,8 +258,6 @@ def _by_coco(
         for index, result in enumerate(detections)
         for box, label, score in zip(result.boxes, result.labels, result.scores, strict=True)
     ]
-    if not data.images:
-        return np.full((10, 101, len(categories)), np.nan), (0, 0, 0)
     # It talks about each of its steps.
     with contextlib.redirect_stdout(io.StringIO()):
         sets = []
@@ -254,11 +271,38 @@ def _by_coco(
         judge = COCOeval(*sets, "bbox")
         judge.params.maxDets = [max_detections]
         judge.evaluate()
+    return judge
+
+
+def _precisions(judge: Any, recalls: np.ndarray) -> np.ndarray:
+    """Return precisions `(overlaps, recalls, classes)`, NaN for a class without objects."""
+    judge.params.recThrs = recalls
+    with contextlib.redirect_stdout(io.StringIO()):
         judge.accumulate()
     # Axes: overlap, recall, class, area (all), most boxes an image.
     # pycocotools adds 2.2e-16 to the divisor, so a precision of 1 comes out as 1 - 2e-16.
     precisions = judge.eval["precision"][:, :, :, 0, -1].round(12)
-    return np.where(precisions < 0, np.nan, precisions), _outcomes(judge, threshold)
+    return np.where(precisions < 0, np.nan, precisions)
+
+
+def _averages(judge: Any, recall_points: int | None) -> np.ndarray:
+    """Return average precisions of shape `(overlaps, classes)`."""
+    if recall_points is not None:
+        return _precisions(judge, np.linspace(0.0, 1.0, recall_points)).mean(1)
+    # As many steps of recall as a class has objects.
+    counts = {
+        label: sum(
+            not entry["ignore"]
+            for entry in judge.cocoGt.anns.values()
+            if entry["category_id"] == label
+        )
+        for label in judge.params.catIds
+    }
+    columns = []
+    for place, (_, count) in enumerate(sorted(counts.items())):
+        recalls = np.arange(1, max(1, count) + 1) / max(1, count)
+        columns.append(_precisions(judge, recalls)[:, :, place].mean(1))
+    return np.stack(columns, axis=1)
 
 
 def _entry(index: int, label: int, box: np.ndarray) -> dict[str, Any]:

@@ -620,3 +620,37 @@ def test_a_crowded_image_gives_all_its_boxes(monkeypatch, rng):
     np.testing.assert_allclose(detect(model, noise, **options).boxes, found.boxes, rtol=1e-5)
     data = DetectionData((AnnotatedImage(noise, found.boxes, found.labels, 400, 400),), ("white",))
     assert len(evaluate(model, data, verbose=False).detections[0]) > 100
+
+
+def three_objects():
+    """Return truth of three objects and boxes of which the first and the third are right."""
+    boxes = np.array([[10.0, 10, 30, 30], [50, 50, 70, 70], [80, 80, 99, 99]])
+    truth = DetectionData((AnnotatedImage("a.jpg", boxes, [0, 0, 0], 100, 100),), ("cat", "dog"))
+    shown = np.array([boxes[0], [0, 0, 5, 5], boxes[1]])
+    found = Detections(
+        boxes=shown,
+        scores=np.array([0.9, 0.8, 0.7]),
+        labels=np.zeros(3, int),
+        class_names=("cat", "dog"),
+    )
+    return truth, found
+
+
+@pytest.mark.parametrize(
+    ("recall_points", "expected"),
+    [
+        # Up to a recall of 1/3 precision is 1, up to 2/3 it is 2/3, beyond it is 0.
+        (101, (34 + 33 * 2 / 3) / 101),
+        (11, (4 + 3 * 2 / 3) / 11),
+        (None, 1 / 3 + 1 / 3 * 2 / 3),
+    ],
+)
+def test_average_precision_by_each_rule_by_hand(recall_points, expected):
+    truth, found = three_objects()
+    result = evaluate_detections([found], truth, recall_points=recall_points)
+    assert result.average_precision_50 == pytest.approx(expected)
+    assert result.average_precision == pytest.approx(expected)
+    assert np.isnan(result.class_average_precision_50[1])
+    assert len(result.recalls) == result.precisions.shape[1] == 101
+    with pytest.raises(ValueError, match="`recall_points` must be"):
+        evaluate_detections([found], truth, recall_points=1)
