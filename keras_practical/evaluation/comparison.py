@@ -218,14 +218,18 @@ def _tested(differences: np.ndarray, grouping: np.ndarray | None) -> tuple[Inter
         # The exact test is a little stricter than the one that the interval comes from.
         return ((low, high) if p_value < _LEVEL else (min(low, 0.0), max(high, 0.0))), p_value
     sums = np.bincount(grouping, differences)
-    freedom = len(sums) - 1
+    groups, freedom = len(sums), len(sums) - 1
     if not freedom:
         return (-1.0, 1.0), 1.0
-    # As how many examples one counts: as little as the sums over groups scatter more than single
-    # ones would; without any difference, as if a group were one example.
-    less = max(1.0, float(sums @ sums) / split) if split else n / len(sums)
+    # How many examples count as one: as many times as the sums over groups scatter more than
+    # single ones would, with one more example on which the models part, so that groups which agree
+    # aren't certainty. Without any difference, a group is one example.
+    less = max(1.0, (float(sums @ sums) + 1) / split) if split else n / groups
+    # Student's test, in terms of distances from 0 instead of from the mean.
+    quantile = float(t.ppf(0.975, freedom))
+    deviations = quantile * (groups / (freedom + quantile**2)) ** 0.5
     bounds = difference_interval(
-        only_first / less, only_second / less, n / less, deviations=float(t.ppf(0.975, freedom))
+        only_first / less, only_second / less, n / less, deviations=deviations
     )
-    distance = abs(only_second - only_first) / (split * less) ** 0.5 if split else 0.0
-    return bounds, float(2 * t.sf(distance, freedom))
+    square = (only_second - only_first) ** 2 / (split * less) if split else 0.0
+    return bounds, float(2 * t.sf((square * freedom / (groups - square)) ** 0.5, freedom))

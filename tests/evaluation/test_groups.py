@@ -288,8 +288,8 @@ def test_test_over_groups_is_students_and_never_cries_wolf():
     assert alarms["alone"] > 40
     assert alarms["grouped"] <= 15
     sums = np.bincount(grouping, b.astype(int) - a.astype(int))
-    distance = abs(sums.sum()) / np.sqrt(sums @ sums)
-    assert found.p_value == pytest.approx(2 * stats.t.sf(distance, 11))
+    # Beside scipy's t-test of the sums, one more example on which the models part.
+    assert found.p_value == pytest.approx(stats.ttest_1samp(sums, 0).pvalue, abs=0.02)
     assert "McNemar's test over groups" in str(found)
 
 
