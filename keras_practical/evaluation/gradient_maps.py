@@ -133,8 +133,9 @@ def grad_cam(
     # One weight a channel: how much more of it everywhere would raise the score.
     weights = slopes.mean((1, 2), keepdims=True)
     heat = np.maximum((weights * values).sum(-1), 0)
+    # Slices that only fill up a scan have no map.
     return heated(
-        seen.shown,
+        seen.shown[: len(heat)] if seen.inputs.ndim == 5 else seen.shown,
         centres=_centres(model, operation, seen.inputs.shape[-3:-1], heat.shape[1:]),
         values=heat if seen.inputs.ndim == 5 else heat[0],
         class_index=chosen,
