@@ -161,7 +161,7 @@ def slice_attention(
             "`model` must be one of scans.classifier: it has no AttentionPooling. "
             f"Received: {model.name}"
         )
-    looking = keras.Model(model.inputs, outputs_in(model)[pooling[0].name][1])
+    looking = keras.Model(model.inputs[0], outputs_in(model)[pooling[0].name][1])
     scans = volumes.volumes if isinstance(volumes, VolumeBatches) else list(volumes)
     batches = VolumeBatches(scans, np.zeros(len(scans)), batch_size=batch_size)
     attention: list[np.ndarray] = []

@@ -19,8 +19,10 @@ class SlicesAsImages(keras.layers.Layer):
     """Lay the slices of all scans of a batch side by side, as images for a backbone.
 
     Slices that only fill up aren't laid there: they would count in the statistics of batch
-    normalization. How many images come out differs, so that TensorFlow and JAX don't compile a step
-    of training with XLA.
+    normalization. How many images come out then depends on the batch, for which TensorFlow doesn't
+    compile the model with XLA. JAX can't in a step that it compiles: there slices of the scans come
+    again instead, so that in the statistics of batch normalization that trains some count more than
+    others. `compile(jit_compile=False)` is exact, and slow.
 
     Args:
         channels: Channels of the images; a grey scan is repeated to so many.
@@ -29,8 +31,7 @@ class SlicesAsImages(keras.layers.Layer):
         **options: As in `keras.layers.Layer`.
 
     Raises:
-        ValueError: When called, if the scans have other channels, or a step of training with slices
-            that fill up is compiled by JAX.
+        ValueError: When called, if the scans have other channels.
 
     Example:
 
@@ -42,9 +43,9 @@ class SlicesAsImages(keras.layers.Layer):
         super().__init__(**options)
         self.channels = channels
         self.scan_channels = scan_channels
-        self.supports_jit = False
+        self.supports_jit = keras.backend.backend() != "tensorflow"
 
-    def call(self, volumes: Tensor, training: bool | None = None) -> Tensor:
+    def call(self, volumes: Tensor) -> Tensor:
         """Return images of shape `(slices of all scans, height, width, channels)`."""
         own = self.scan_channels or volumes.shape[-1]
         if volumes.shape[-1] not in (None, own, own + 1):
@@ -55,13 +56,8 @@ class SlicesAsImages(keras.layers.Layer):
         batch, depth = ops.shape(volumes)[:2]
         images = ops.reshape(volumes[..., :own], (batch * depth, *volumes.shape[2:4], own))
         present = _present(volumes, self.scan_channels)
-        if present is not None and not _is_compiled(present):
-            images = ops.take(images, ops.nonzero(ops.reshape(present, (-1,)))[0], axis=0)
-        elif present is not None and training:
-            raise ValueError(
-                "JAX can't leave out slices in a step that it compiles: compile the model without "
-                "jit_compile=True, or train on scans of one depth."
-            )
+        if present is not None:
+            images = ops.take(images, _rows(ops.reshape(present, (-1,))), axis=0)
         return images if own == self.channels else ops.repeat(images, self.channels, axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[Any, ...]:
@@ -134,20 +130,15 @@ class AttentionPooling(keras.layers.Layer):
         scores = ops.cast(hidden @ self.score, "float32")
         present = _present(volumes, self.scan_channels)
         if present is not None:
-            filling = ops.reshape(present, (-1,))
-            places = ops.cumsum(ops.cast(filling, "int32")) - 1
-            # In a compiled step the slices that fill up are among the features.
-            if not _is_compiled(present):
-                places = ops.maximum(places, 0)
-                scores, features = (ops.take(part, places, axis=0) for part in (scores, features))
+            own = ops.reshape(present, (-1,))
+            places = ops.maximum(ops.cumsum(ops.cast(own, "int32")) - 1, 0)
+            scores = ops.where(own[:, None], ops.take(scores, places, axis=0), -1e9)
             # Not by a weight of 0 alone: it doesn't take away what isn't finite.
-            features = ops.where(filling[:, None], features, 0)
+            features = ops.where(own[:, None], ops.take(features, places, axis=0), 0)
         scores = ops.reshape(scores, (batch, depth))
-        if present is None:
-            attention = ops.softmax(scores, axis=1)
-        else:
-            attention = ops.softmax(ops.where(present, scores, -1e9), axis=1)
-            attention = attention * ops.cast(present, "float32")
+        # By hand: Keras's softmax warns of scans of one slice.
+        attention = ops.exp(scores - ops.max(scores, axis=1, keepdims=True))
+        attention = attention / ops.sum(attention, axis=1, keepdims=True)
         stacked = ops.reshape(features, (batch, depth, features.shape[-1]))
         weights = ops.cast(attention, stacked.dtype)
         return ops.sum(stacked * weights[:, :, None], axis=1), attention
@@ -181,10 +172,15 @@ def _present(volumes: Tensor, channels: int | None) -> Tensor:
     return told[..., channels] > 0
 
 
-def _is_compiled(values: Tensor) -> bool:
-    """Return whether JAX is compiling, so that no number of slices can depend on values."""
-    if keras.backend.backend() != "jax":
-        return False
-    import jax
+def _rows(present: Tensor) -> Tensor:
+    """Return the places of the slices that are there, in order."""
+    if keras.backend.backend() == "jax":
+        import jax
 
-    return isinstance(values, jax.core.Tracer)
+        # Where JAX compiles, their number can't depend on values: they are repeated.
+        if isinstance(present, jax.core.Tracer):
+            places = ops.arange(present.shape[0])
+            order = ops.argsort(ops.where(present, places, places + present.shape[0]))
+            count = ops.maximum(ops.sum(ops.cast(present, "int32")), 1)
+            return ops.take(order, places % count)
+    return ops.nonzero(present)[0]
