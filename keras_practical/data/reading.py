@@ -104,6 +104,41 @@ def read_image(
     return pixels
 
 
+def read_with_alpha(
+    source: str | Path | bytes | PIL.Image.Image,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an image as `read_image` does, but its transparent pixels as they are, and its alpha.
+
+    Args:
+        source: As in `read_image`, but no array.
+
+    Returns:
+        uint8 array of shape `(height, width, 3)`, and how opaque each pixel is, uint8 of shape
+        `(height, width)`; `None` if the image has no transparency.
+
+    Raises:
+        ValueError: As in `read_image`.
+
+    Example:
+
+    >>> from PIL import Image
+    >>> pixels, alpha = read_with_alpha(Image.new("LA", (2, 1), (7, 0)))
+    >>> pixels.tolist(), alpha.tolist()
+    ([[[7, 7, 7], [7, 7, 7]]], [[0, 0]])
+    """
+    from PIL import Image
+
+    # It also says what can't be read, and why.
+    pixels = read_image(source)
+    if not isinstance(source, str | Path | bytes):
+        return _with_alpha(source, pixels)
+    data = source if isinstance(source, bytes) else _read_file(source)
+    if dicom.is_dicom(data):
+        return pixels, None
+    with Image.open(io.BytesIO(data), formats=_readable_formats()) as image:
+        return _with_alpha(image, pixels)
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What decoding found out about an image."""
@@ -300,6 +335,22 @@ def _from_pillow(
     else:
         pixels = _pillow_to_rgb(image)
     return (pixels, _orientation(image), (image.height, image.width)), notice
+
+
+def _with_alpha(image: Any, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return what `read_with_alpha` does, from Pillow's image and its pixels on white."""
+    if not image.has_transparency_data:
+        return pixels, None
+    image.load()
+    orientation = _orientation(image)
+    if image.mode.startswith("I"):
+        # Deep grey values, one of which stands for nothing; Pillow would cut them at 255.
+        opaque = np.asarray(image) != image.info["transparency"]
+        alpha = np.where(opaque, 255, 0).astype("uint8")[:, :, None]
+    else:
+        rgba = np.asarray(image.convert("RGBA"))
+        pixels, alpha = _upright(rgba[..., :3], orientation), rgba[..., 3:]
+    return pixels, _upright(alpha, orientation)[..., 0]
 
 
 def _decode_dicom(data: bytes, window: dicom.Window) -> tuple[np.ndarray, int, tuple[int, int]]:

@@ -16,6 +16,7 @@ from keras_practical.evaluation.heat_maps import (
     class_name_of,
     class_outputs,
     heated,
+    rounding_of,
 )
 from keras_practical.evaluation.receptive_fields import cell_centres
 from keras_practical.utils.keras_internals.gradients import gradient
@@ -133,14 +134,18 @@ def grad_cam(
     # One weight a channel: how much more of it everywhere would raise the score.
     weights = slopes.mean((1, 2), keepdims=True)
     heat = np.maximum((weights * values).sum(-1), 0)
+    # Slopes may cancel, and so may channels.
+    summands = (np.abs(slopes).mean((1, 2), keepdims=True) * np.abs(values)).sum(-1)
+    # Slices that only fill up a scan have no map.
     return heated(
-        seen.shown,
+        seen.shown[: len(heat)] if seen.inputs.ndim == 5 else seen.shown,
         centres=_centres(model, operation, seen.inputs.shape[-3:-1], heat.shape[1:]),
         values=heat if seen.inputs.ndim == 5 else heat[0],
         class_index=chosen,
         class_name=class_name_of(chosen, class_names),
         output=float(outputs[chosen]),
         method="Grad-CAM",
+        rounding=rounding_of(model, float(summands.max())),
     )
 
 

@@ -14,11 +14,16 @@ from keras_practical.data.plots import as_pixels, value_range
 from keras_practical.data.reading import read_image
 from keras_practical.evaluation.plots import heatmap, overlaid
 from keras_practical.utils.checks import check_choice, check_count
+from keras_practical.utils.keras_internals.layers import every_layer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HeatMap", "SeenImage", "heated"]
+__all__ = ["HeatMap", "SeenImage", "heated", "rounding_of"]
+
+# From 1 to the next number.
+_STEPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+_ROUNDING_STEPS = 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +37,7 @@ class HeatMap:
             `(depth, height, width)`. The hottest place is 1; all is 0 if nothing speaks for the
             class.
         values: What was measured, not yet scaled and enlarged: float32 of shape `(rows, columns)`.
+        rounding: What the arithmetic's rounding may make of nothing: heat that isn't more is 0.
         class_index: The class that is asked about.
         class_name: Its name, or its number.
         output: What the model gives for it: its probability, if it gives those.
@@ -54,11 +60,14 @@ class HeatMap:
     class_name: str
     output: float
     method: str
+    rounding: float = 0.0
 
     def __str__(self) -> str:
         what = f"{self.method} for {self.class_name} ({self.output:.3f})"
         if not self.heat.any():
-            return f"{what}: nothing in the image speaks for it"
+            small = 0 < np.abs(self.values).max() <= self.rounding
+            why = "no difference beyond rounding, " if small else ""
+            return f"{what}: {why}nothing in the image speaks for it"
         *slices, row, column = self.hottest
         *_, height, width = self.heat.shape
         where = f"slice {slices[0]} of {len(self.heat)}, " if slices else ""
@@ -203,6 +212,7 @@ def heated(
     output: float,
     method: str,
     heat: np.ndarray | None = None,
+    rounding: float = 0.0,
     centres: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> HeatMap:
     """Return the `HeatMap` of what was measured on a grid, enlarged to the image's size.
@@ -215,6 +225,7 @@ def heated(
         output: As in `HeatMap`.
         method: As in `HeatMap`.
         heat: What to enlarge instead of `values`, of any size.
+        rounding: As in `HeatMap`.
         centres: Where on the image the rows and the columns of `values` look, as parts of its
             height and width, in [0, 1]. Default: they share the image evenly.
 
@@ -242,7 +253,8 @@ def heated(
         across, down = np.meshgrid(columns.astype("float32"), rows.astype("float32"))
         return cv2.remap(part, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
-    grid = np.maximum(values if heat is None else heat, 0).astype("float32")
+    grid = np.asarray(values if heat is None else heat, "float32")
+    grid = np.where(grid > max(rounding, 0.0), grid, np.float32(0))
     grids = grid if grid.ndim == 3 else grid[None]
     large = np.stack([enlarged(part) for part in grids])
     top = float(large.max())
@@ -255,7 +267,31 @@ def heated(
         class_name=class_name,
         output=output,
         method=method,
+        rounding=rounding,
     )
+
+
+def rounding_of(model: keras.Model, largest: float) -> float:
+    """Return what the rounding of a model's arithmetic may make of nothing.
+
+    Each number is off by up to the half of its precision's step, and an output by some more, as it
+    comes from many: 16 steps of the least precise layer, of the largest number that is added up.
+
+    Args:
+        model: The model.
+        largest: The largest absolute number.
+
+    Returns:
+        A difference that says nothing.
+
+    Example:
+
+    >>> rounding_of(keras.Sequential([keras.layers.Dense(1)]), 2.0) == 32 * 2.0**-23
+    True
+    """
+    # int8 layers compute in float32 too.
+    names = {str(getattr(layer, "compute_dtype", None)) for layer in every_layer(model)}
+    return _ROUNDING_STEPS * max(_STEPS.get(name, _STEPS["float32"]) for name in names) * largest
 
 
 def _input_shape(model: keras.Model) -> tuple[int | None, ...]:
@@ -281,6 +317,15 @@ def class_outputs(outputs: Any, activation: str | None) -> np.ndarray:
 
     One output stands for class 1; class 0 gets the rest of a probability, or the opposite.
     """
+    rows = output_rows(outputs)
+    if rows.shape[1] == 1:
+        others = 1 - rows if activation == "sigmoid" else -rows
+        rows = np.concatenate([others, rows], axis=1)
+    return rows
+
+
+def output_rows(outputs: Any) -> np.ndarray:
+    """Return a model's one output as it is: float64 of shape `(batch, outputs)`."""
     if isinstance(outputs, dict | list | tuple):
         listed = ", ".join(str(name) for name in outputs) if isinstance(outputs, dict) else ""
         raise ValueError(
@@ -295,9 +340,6 @@ def class_outputs(outputs: Any, activation: str | None) -> np.ndarray:
             "`model` must give one row of class scores for each image. "
             f"Received: outputs of shape {rows.shape}"
         )
-    if rows.shape[1] == 1:
-        others = 1 - rows if activation == "sigmoid" else -rows
-        rows = np.concatenate([others, rows], axis=1)
     return rows
 
 

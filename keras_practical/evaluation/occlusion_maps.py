@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -16,12 +16,25 @@ from keras_practical.evaluation.heat_maps import (
     class_name_of,
     class_outputs,
     heated,
+    output_rows,
+    rounding_of,
 )
 from keras_practical.utils.checks import check_count
-from keras_practical.utils.keras_internals.graph import final_activation
+from keras_practical.utils.keras_internals.graph import (
+    answer,
+    before_probabilities,
+    final_activation,
+    reaches_logits,
+)
+from keras_practical.utils.keras_internals.overrides import PREDICTING, overridden
 from keras_practical.utils.progress import track
 
 __all__ = ["occlusion"]
+
+# The smallest normal number of float32.
+_TINY = 2.0**-126
+# By how much half precision lets probabilities miss 1.
+_SUM_TOLERANCE = 0.02
 
 
 def occlusion(
@@ -60,8 +73,13 @@ def occlusion(
         verbose: Whether to show a progress bar.
 
     Returns:
-        A `HeatMap`. Its `values` are how much the output for the class falls at each place of the
-        patch, below 0 where it rises; a pixel's heat is the mean over the patches that cover it.
+        A `HeatMap`. Its `values` are how much the log-odds of the class, in nats, fall at each
+        place of the patch, below 0 where they rise: the logarithm of its probability against that
+        of all others, which also changes where the model is sure to 1.0000. They come from the
+        logits before a final softmax or sigmoid, else from the probabilities; of a model that gives
+        neither, `values` are how much the output falls. A pixel's heat is the mean over the patches
+        that cover it, and 0 where that isn't more than rounding: 16 steps of the least precise
+        layer's numbers, of the largest logit's size.
 
     Raises:
         ValueError: An argument is out of range, or the model isn't one for single images.
@@ -97,24 +115,21 @@ def occlusion(
     if color.shape not in ((), (1,), seen.inputs.shape[3:]):
         raise ValueError(f"`fill` must be a number, or one for each channel. Received: {fill!r}")
 
-    activation = final_activation(model)
-
-    def scores(images: np.ndarray) -> np.ndarray:
-        return class_outputs(model.predict_on_batch(images), activation)
-
-    whole = scores(seen.inputs)[0]
+    whole = class_outputs(model.predict_on_batch(seen.inputs), final_activation(model))[0]
     chosen = chosen_class(whole, class_index)
+    rows_of, by_logits = _asked(model)
     rows, columns = _starts(height, patch, stride), _starts(width, patch, stride)
     corners = [(row, column) for row in rows for column in columns]
     size = min(batch_size, len(corners))
     batches = [corners[i : i + size] for i in range(0, len(corners), size)]
-    left: list[float] = []
+    given = [rows_of(seen.inputs)]
     for batch in track(batches, "Covering", len(batches), show=verbose):
         covered = np.repeat(seen.inputs, len(batch), axis=0)
         for values, (row, column) in zip(covered, batch, strict=True):
             values[row : row + patch, column : column + patch] = color
-        left += list(scores(pad(covered, size))[: len(batch), chosen])
-    falls = whole[chosen] - np.array(left)
+        given.append(rows_of(pad(covered, size))[: len(batch)])
+    scores, rounding = _scores(model, np.concatenate(given), chosen, by_logits=by_logits)
+    falls = scores[0] - scores[1:]
     total, count = np.zeros((2, height, width))
     for fall, (row, column) in zip(falls, corners, strict=True):
         total[row : row + patch, column : column + patch] += fall
@@ -127,7 +142,49 @@ def occlusion(
         output=float(whole[chosen]),
         method="occlusion",
         heat=total / count,
+        rounding=rounding,
     )
+
+
+def _asked(model: keras.Model) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
+    """Return what gives the model's rows for images, and whether these are logits."""
+    # A class's own way to predict may prepare the pixels.
+    if overridden(model, PREDICTING) or not reaches_logits(model):
+        return lambda images: output_rows(model.predict_on_batch(images)), False
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        with before_probabilities(model):
+            return output_rows(answer(model, images))
+
+    return logits, True
+
+
+def _scores(
+    model: keras.Model, rows: np.ndarray, chosen: int, *, by_logits: bool
+) -> tuple[np.ndarray, float]:
+    """Return each row's log-odds of a class, or its output for it, and what rounding is."""
+    activation = final_activation(model)
+    several = rows.shape[1] > 1
+    shares = rows.min() >= 0 and bool((np.abs(rows.sum(1) - 1) < _SUM_TOLERANCE).all())
+    unsure = 0.0
+    if not by_logits and several and shares:
+        # Logarithms of probabilities are logits; what is less than this, float32 doesn't know.
+        activation, rows = "softmax", np.log(np.maximum(rows, _TINY))
+    elif not by_logits and activation == "sigmoid":
+        step = rounding_of(model, 1.0)
+        rest = np.maximum(1 - rows, step)
+        # How much the logarithm of what is left changes by one more step.
+        unsure = float((step / rest).max())
+        rows = np.log(np.maximum(rows, _TINY)) - np.log(rest)
+    largest = float(np.abs(rows).max())
+    rounding = rounding_of(model, max(1.0, largest) if activation else largest) + unsure
+    if not several:
+        # Alone in a softmax, it's always sure.
+        return (activation != "softmax") * (2 * chosen - 1) * rows[:, 0], rounding
+    if activation == "softmax":
+        others = np.logaddexp.reduce(np.delete(rows, chosen, axis=1), axis=1)
+        return rows[:, chosen] - others, rounding
+    return rows[:, chosen], rounding
 
 
 def _starts(length: int, patch: int, stride: int) -> list[int]:

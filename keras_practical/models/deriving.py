@@ -158,6 +158,9 @@ def _random_batch(model: keras.Model) -> np.ndarray | None:
     inputs = model.inputs
     if len(inputs) != 1 or len(model.outputs) != 1 or inputs[0].dtype == "string":
         return None
+    # Which numbers of channels it takes, its graph doesn't tell.
+    if len(inputs[0].shape) > 2 and inputs[0].shape[-1] is None:
+        return None
     shape = (2, *(side or _SIDE for side in inputs[0].shape[1:]))
     if math.prod(shape) > 2**24:
         return None

@@ -68,8 +68,10 @@ def classifier(
             global seed.
 
     Returns:
-        A compiled `keras.Model` from `(batch, depth, height, width, channels)`, values in [0, 255]
-        and slices of -1 for what is missing, to float32 probabilities of shape `(batch, classes)`.
+        A compiled `keras.Model` from scans of one depth, `(batch, depth, height, width, channels)`,
+        or of several, as `pad_volumes` and `VolumeBatches` stack them, to float32 probabilities of
+        shape `(batch, classes)`. Values are as the backbone wants them: with `preprocessing` in
+        [0, 255].
 
     Raises:
         ValueError: An argument is outside its range, or the backbone's output isn't usable.
@@ -96,13 +98,18 @@ def classifier(
     shape = opened.shape
     check_choice("channels", channels, sorted({1, shape[2]}))
 
-    volumes = keras.Input((None, *shape[:2], channels), name="volumes")
-    features = SlicesAsImages(shape[2], name="slices_as_images")(volumes)
+    # One channel more where slices fill up.
+    volumes = keras.Input((None, *shape[:2], None), name="volumes")
+    slices = SlicesAsImages(shape[2], scan_channels=channels, name="slices_as_images")
+    features = slices(volumes)
     for layer in [*as_layers(augmentation), *preprocessing_layers(opened.preprocessing)]:
         features = layer(features)
     features = opened.model(features)
     vectors = pooled(features)
-    scan, _ = AttentionPooling(attention_units, seed=seed, name="attention")([vectors, volumes])
+    attention = AttentionPooling(
+        attention_units, seed=seed, scan_channels=channels, name="attention"
+    )
+    scan, _ = attention([vectors, volumes])
     outputs = linear_head(scan, class_names, dropout=dropout, seed=seed)
     model = keras.Model(volumes, outputs, name=f"{opened.model.name}_volume_classifier")
     freeze_to(model, -1)
@@ -154,7 +161,7 @@ def slice_attention(
             "`model` must be one of scans.classifier: it has no AttentionPooling. "
             f"Received: {model.name}"
         )
-    looking = keras.Model(model.inputs, outputs_in(model)[pooling[0].name][1])
+    looking = keras.Model(model.inputs[0], outputs_in(model)[pooling[0].name][1])
     scans = volumes.volumes if isinstance(volumes, VolumeBatches) else list(volumes)
     batches = VolumeBatches(scans, np.zeros(len(scans)), batch_size=batch_size)
     attention: list[np.ndarray] = []

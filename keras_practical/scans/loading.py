@@ -172,7 +172,7 @@ def load_volumes(
                 batch_size=batch_size,
                 seed=order,
                 class_names=names,
-                depth=max(headers[row].depth for row in rows),
+                depths=[headers[row].depth for row in rows],
             )
             if rows
             else None

@@ -78,8 +78,7 @@ def harmonize(
     Args:
         painting: A path, or an array of shape `(height, width, 3)` with values in [0, 255].
         composite: The naive paste on it: the same size.
-        mask: Where the object is: a path, or an array of booleans, values in [0, 1] or in [0, 255],
-            of the painting's proportions. Soft edges are kept.
+        mask: As in `paste`, of the painting's proportions. Soft edges are kept.
         extractor: A name in `keras_practical.models.BACKBONES`, or a convolutional
             `keras.Model`, such as SqueezeNet. VGG19's features give the best images.
         layers: The network's layers to use. Default: the paper's for VGG19 and VGG16; for others
@@ -102,7 +101,8 @@ def harmonize(
         The image: uint8 of the painting's shape, equal to it outside of the dilated mask.
 
     Raises:
-        ValueError: An argument is outside its range, sizes don't fit, or the mask is empty.
+        ValueError: An argument is outside its range, sizes don't fit, an image is transparent, or
+            the mask is empty.
         RuntimeError: The ImageNet weights can't be had; the text says how to go on offline.
 
     Example:

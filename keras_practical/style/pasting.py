@@ -11,14 +11,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_practical.data.reading import read_image
+from keras_practical.data.reading import check_range, read_image, read_with_alpha
 from keras_practical.utils.checks import check_positive
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Image
 
-__all__ = ["Paste", "as_image", "as_mask", "denoise_chrominance", "dilated", "feathered", "paste"]
+__all__ = [
+    "Paste",
+    "as_cutout",
+    "as_image",
+    "as_mask",
+    "denoise_chrominance",
+    "dilated",
+    "feathered",
+    "paste",
+]
 
+# Alpha that 8 bits would round to 255.
+_OPAQUE = 1 - 0.5 / 255
 # Of the longer side, as in the paper's own examples.
 _DILATION = 0.02
 
@@ -61,24 +72,27 @@ def paste(
 ) -> Paste:
     """Put a cut-out object on a painting, and make the masks that `harmonize` wants.
 
-    Use it for the first step; Pillow's `Image.paste` does the same for whole pixels, without masks.
+    Use it for the first step; Pillow's `Image.alpha_composite` does the same for whole pixels,
+    without masks.
 
     Args:
         object: The image of the object: a path, or an array of shape `(height, width, 4)` whose
-            last channel says how opaque it is, or `(height, width, 3)` with a `mask`.
-        painting: A path or an array of shape `(height, width, 3)`.
+            last channel says how opaque it is, or `(height, width, 3)` with a `mask`. Colours are
+            in [0, 255]; the last channel may be in [0, 1] too.
+        painting: A path or an array of shape `(height, width, 3)` in [0, 255].
         position: Where the object's middle goes, `(x, y)` in pixels of the painting. What sticks
             out is cut off.
         scale: The factor by which the object's size changes, > 0.
         mask: Where the object is in its image: a path, or an array of its height and width, of
-            booleans, [0, 1] or [0, 255]. Default: the last channel of `object`.
+            booleans, [0, 1] or [0, 255]. Of an image with transparent parts, the opaque ones are
+            the mask; else the bright ones. Default: the last channel of `object`.
 
     Returns:
         A `Paste`.
 
     Raises:
-        ValueError: An argument is outside its range, there is no mask, it's empty, or the object
-            lies outside the painting.
+        ValueError: An argument is outside its range, there is no mask, it's empty, the painting is
+            transparent, or the object lies outside the painting.
 
     Example:
 
@@ -90,18 +104,19 @@ def paste(
 
     check_positive("scale", scale)
     under = as_image("painting", painting)
-    pixels = as_image("object", object, alpha=True)
+    pixels, alpha = as_cutout("object", object)
+    mask = alpha if mask is None else mask
     if mask is None:
-        if pixels.shape[2] != 4:
-            raise ValueError(
-                "`mask` must be given for an object without transparency. "
-                f"Received: mask=None and an object of shape {pixels.shape}"
-            )
-        mask = pixels[..., 3]
+        raise ValueError(
+            "`mask` must be given for an object without transparency. "
+            f"Received: mask=None and an object of shape {pixels.shape}"
+        )
     opaque = as_mask("mask", mask, pixels.shape[:2])
     height, width = under.shape[:2]
+    # Colour counts by how opaque it is: that of transparent pixels would darken the edge.
+    layers = np.dstack([pixels * opaque[..., None], opaque])
     # From the painting's pixels to the object's, middle on middle.
-    rows, columns = pixels.shape[:2]
+    rows, columns = opaque.shape
     matrix = np.array(
         [
             [scale, 0, position[0] - scale * columns / 2 + (scale - 1) / 2],
@@ -111,75 +126,89 @@ def paste(
     # Shrunk by averaging first: sampling alone would skip pixels.
     if scale < 1:
         small = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-        pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
-        opaque = cv2.resize(opaque, small, interpolation=cv2.INTER_AREA)
+        layers = cv2.resize(layers, small, interpolation=cv2.INTER_AREA)
         matrix = np.array(
             [[1, 0, position[0] - small[0] / 2], [0, 1, position[1] - small[1] / 2]], "float64"
         )
-    flags = {"flags": cv2.INTER_LINEAR}
-    over = cv2.warpAffine(
-        pixels[..., :3], matrix, (width, height), borderMode=cv2.BORDER_REPLICATE, **flags
-    )
-    placed = cv2.warpAffine(opaque, matrix, (width, height), **flags)
-    if placed.max() < 0.5:
+    layers = cv2.warpAffine(layers, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    # Sums of the interpolation's weights exceed 1 by rounding.
+    placed = np.minimum(layers[..., 3], 1)
+    if not placed.any():
         raise ValueError(
             "`position` must put the object on the painting. "
             f"Received: position={position}, scale={scale} on {width} x {height} pixels"
         )
-    blended = placed[..., None] * over + (1 - placed[..., None]) * under
+    if placed.max() < 0.5:
+        raise ValueError(
+            "`position` and `scale` must leave a pixel of the object at least half opaque. "
+            f"Received: position={position}, scale={scale}, and at most {placed.max():.2f}"
+        )
+    blended = layers[..., :3] + (1 - placed[..., None]) * under
     return Paste(
-        composite=np.rint(blended).astype("uint8"), mask=placed, dilated_mask=dilated(placed)
+        composite=np.rint(np.clip(blended, 0, 255)).astype("uint8"),
+        mask=placed,
+        dilated_mask=dilated(placed),
     )
 
 
-def as_image(name: str, image: Image, *, alpha: bool = False) -> np.ndarray:
-    """Return an image as uint8 of shape `(height, width, 3)`, or 4 if it may have alpha.
+def as_image(name: str, image: Image) -> np.ndarray:
+    """Return an image without transparent parts as uint8 of shape `(height, width, 3)`.
 
     Args:
         name: The argument's name, for errors.
-        image: A path or an array.
-        alpha: Whether to keep a fourth channel.
+        image: A path, an array or an image of Pillow's.
 
     Returns:
         The pixels.
 
     Raises:
-        ValueError: It isn't an image.
+        ValueError: It isn't an image, its values are of another range, or it is transparent.
 
     Example:
 
     >>> as_image("painting", np.zeros((4, 5))).shape
     (4, 5, 3)
     """
-    if isinstance(image, str | Path):
-        if alpha:
-            from PIL import Image, ImageOps
+    pixels, alpha = as_cutout(name, image)
+    if alpha is not None and alpha.min() < _OPAQUE:
+        raise ValueError(
+            f"`{name}` must have no transparent pixels. Received: some of {alpha.min():.3g}, where "
+            "1 is opaque; use only its first three channels, kp.read_image, which makes them "
+            "white, or kp.style.paste for a transparent object"
+        )
+    return pixels
 
-            with Image.open(image) as opened:
-                turned = ImageOps.exif_transpose(opened)
-                if turned.has_transparency_data:
-                    return np.array(turned.convert("RGBA"))
-        return np.rint(read_image(image)).astype("uint8")
-    pixels = np.asarray(image)
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = np.clip(np.rint(pixels), 0, 255).astype("uint8")
-        if alpha:
-            return pixels
-        raise ValueError(
-            f"`{name}` must have three channels. Received: shape {pixels.shape}; use only "
-            "its first three, or kp.style.paste for a transparent object"
-        )
-    if pixels.ndim not in (2, 3) or not pixels.size:
-        raise ValueError(
-            f"`{name}` must be a path or an array of shape (height, width, 3). "
-            f"Received: shape {pixels.shape}"
-        )
-    if pixels.dtype.kind == "f" and pixels.max() <= 1.0 and pixels.max() > 0.0:
+
+def as_cutout(name: str, image: Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an image's pixels as uint8 of shape `(height, width, 3)`, and how opaque each is.
+
+    Args:
+        name: The argument's name, for errors.
+        image: A path, an array of one to four channels, of which a second or fourth is alpha, or an
+            image of Pillow's.
+
+    Returns:
+        The pixels, the transparent ones as they are, and float32 in [0, 1] of shape
+        `(height, width)`; `None` for an image without alpha.
+
+    Raises:
+        ValueError: It isn't an image, or its values are of another range.
+
+    Example:
+
+    >>> as_cutout("object", np.full((1, 1, 4), 255.0))[1].tolist()
+    [[1.0]]
+    """
+    colors, alpha = _parts(name, image)
+    opaque = None if alpha is None else _shares(name, alpha)
+    try:
+        check_range(colors)
+    except ValueError as error:
         raise ValueError(
             f"`{name}` must have pixels in [0, 255]. Received: values in "
-            f"[{pixels.min():.3g}, {pixels.max():.3g}]; multiply by 255"
-        )
-    return np.rint(read_image(pixels)).astype("uint8")
+            f"[{colors.min():.3g}, {colors.max():.3g}]; multiply fractions by 255"
+        ) from error
+    return read_image(colors), opaque
 
 
 def as_mask(name: str, mask: Image, shape: tuple[int, int]) -> np.ndarray:
@@ -187,14 +216,15 @@ def as_mask(name: str, mask: Image, shape: tuple[int, int]) -> np.ndarray:
 
     Args:
         name: The argument's name, for errors.
-        mask: A path, or an array of shape `(height, width)`, with one or more channels behind.
+        mask: A path, an array of one to four channels, or an image of Pillow's. Alpha, a second or
+            fourth channel, is the mask, unless all is opaque: then brightness is.
         shape: Height and width of the image.
 
     Returns:
         An array of that shape.
 
     Raises:
-        ValueError: It's empty, or its proportions are others.
+        ValueError: It's empty, its proportions are others, or its values are of another range.
 
     Example:
 
@@ -203,20 +233,12 @@ def as_mask(name: str, mask: Image, shape: tuple[int, int]) -> np.ndarray:
     """
     import cv2
 
-    values = read_image(mask, color_mode="grayscale") if isinstance(mask, str | Path) else mask
-    values = np.asarray(values).astype("float32")
-    if values.ndim == 3:
-        values = values[..., :3].mean(-1)
-    if values.ndim != 2 or not values.size:
-        raise ValueError(f"`{name}` must be of shape (height, width). Received: {values.shape}")
-    # Interpolated masks overshoot a little.
-    if values.max() > 1.001:
-        values = values / 255.0
-    if not (values.min() >= -0.001 and values.max() <= 1.001):
-        raise ValueError(
-            f"`{name}` must have booleans, values in [0, 1] or in [0, 255]. "
-            f"Received: values in [{values.min():.3g}, {values.max():.3g}]"
-        )
+    colors, alpha = _parts(name, mask)
+    values = None if alpha is None else _shares(name, alpha)
+    if values is None or values.min() >= _OPAQUE:
+        # ITU-R 601 luma, as in `read_image`.
+        weights = np.array([0.299, 0.587, 0.114] if colors.shape[2] == 3 else [1.0], "float32")
+        values = _shares(name, colors.astype("float32") @ weights)
     if values.shape != shape:
         ratio = (values.shape[1] / values.shape[0]) / (shape[1] / shape[0])
         if not 0.97 < ratio < 1.03:
@@ -224,11 +246,45 @@ def as_mask(name: str, mask: Image, shape: tuple[int, int]) -> np.ndarray:
                 f"`{name}` must have the proportions of the image. Received: "
                 f"{values.shape[1]} x {values.shape[0]} for {shape[1]} x {shape[0]} pixels"
             )
-        values = cv2.resize(values, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    values = np.clip(values, 0.0, 1.0)
+        # Shrunk by averaging: sampling would skip what is thin.
+        shrinks = values.shape[0] > shape[0]
+        way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        values = cv2.resize(values, shape[::-1], interpolation=way)
     if values.max() < 0.5:
         raise ValueError(f"`{name}` must mark the object: nothing in it is above one half.")
     return values
+
+
+def _parts(name: str, image: Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return colours of shape `(height, width, 1 or 3)` and alpha, both in whatever range."""
+    from PIL import Image as pillow
+
+    if isinstance(image, str | Path | pillow.Image):
+        return read_with_alpha(image)
+    values = np.asarray(image)
+    values = values[:, :, None] if values.ndim == 2 else values
+    if values.ndim != 3 or not values.size or values.shape[2] > 4:
+        raise ValueError(
+            f"`{name}` must be a path or an array of shape (height, width) or "
+            f"(height, width, channels), with 1 to 4 channels. Received: shape {np.shape(image)}"
+        )
+    if values.shape[2] in (1, 3):
+        return values, None
+    return values[..., :-1], values[..., -1]
+
+
+def _shares(name: str, values: np.ndarray) -> np.ndarray:
+    """Return booleans, values in [0, 1] or in [0, 255] as float32 in [0, 1]."""
+    shares = values.astype("float32")
+    # Interpolated masks overshoot a little.
+    if shares.max() > 1.001:
+        shares = shares / np.float32(255)
+    if not (shares.min() >= -0.001 and shares.max() <= 1.001):
+        raise ValueError(
+            f"`{name}` must say by booleans, values in [0, 1] or in [0, 255] where the object is. "
+            f"Received: values in [{values.min():.3g}, {values.max():.3g}]"
+        )
+    return np.clip(shares, 0.0, 1.0)
 
 
 def dilated(mask: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def restyle(
         The image: uint8, as large as `content` or smaller.
 
     Raises:
-        ValueError: An argument is outside its range.
+        ValueError: An argument is outside its range, or an image is transparent.
         RuntimeError: The ImageNet weights can't be had; the text says how to go on offline.
 
     Example:

@@ -328,7 +328,12 @@ def test_occlusion_equals_covering_by_hand(rng, class_index):
         fill=[1, 2, 3],
         batch_size=5,
     )
-    whole = np.asarray(model(image[None]))[0, class_index]
+
+    def log_odds(pixels):
+        probabilities = np.asarray(model(pixels[None])).astype("float64")[0]
+        return np.log(probabilities[class_index] / np.delete(probabilities, class_index).sum())
+
+    whole = log_odds(image)
     # Rows start at 0, 3 and 4, so that the last are covered too; columns at 0, 3 and 6.
     expected = np.zeros((3, 3))
     total, count = np.zeros((8, 10)), np.zeros((8, 10))
@@ -336,12 +341,12 @@ def test_occlusion_equals_covering_by_hand(rng, class_index):
         for j, column in enumerate([0, 3, 6]):
             covered = image.astype("float32")
             covered[row : row + 4, column : column + 4] = [1, 2, 3]
-            expected[i, j] = whole - np.asarray(model(covered[None]))[0, class_index]
+            expected[i, j] = whole - log_odds(covered)
             total[row : row + 4, column : column + 4] += expected[i, j]
             count[row : row + 4, column : column + 4] += 1
-    np.testing.assert_allclose(found.values, expected, atol=1e-6)
+    np.testing.assert_allclose(found.values, expected, atol=1e-5)
     heat = np.maximum(total / count, 0)
-    np.testing.assert_allclose(found.heat, heat / (heat.max() or 1.0), atol=1e-5)
+    np.testing.assert_allclose(found.heat, heat / (heat.max() or 1.0), atol=1e-3)
 
 
 def test_occlusion_of_one_output_is_mirrored_for_class_0(rng):
@@ -438,3 +443,152 @@ def test_pictures_in_zero_to_one_are_shown(rng):
 def test_overlaid_says_what_is_wrong(heat, message):
     with pytest.raises(ValueError, match=message):
         kp.plots.overlaid(np.zeros((8, 8, 3)), heat)
+
+
+def linear_on_pixels(units, activation, scale, *, separate=None):
+    """Return a model of pixels alone, and its weights."""
+    rng = np.random.default_rng(5)
+    kernel = (scale * rng.normal(size=(48, units)) / 255).astype("float32")
+    bias = rng.normal(size=units).astype("float32")
+    dense = layers.Dense(units, activation=activation)
+    ends = {"layer": layers.Activation, "softmax": lambda _: layers.Softmax()}
+    inputs = keras.Input((4, 4, 3))
+    outputs = dense(layers.Flatten()(inputs))
+    if separate == "operation":
+        outputs = {"softmax": keras.ops.softmax, "sigmoid": keras.ops.sigmoid}[activation](
+            layers.Dense(units, name="linear")(layers.Flatten()(inputs))
+        )
+    elif separate is not None:
+        outputs = ends[separate](activation)(layers.Dense(units)(layers.Flatten()(inputs)))
+    model = keras.Model(inputs, outputs)
+    model.set_weights([kernel, bias])
+    return model, kernel.astype("float64"), bias.astype("float64")
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 300.0])
+@pytest.mark.parametrize(
+    ("units", "activation", "separate"),
+    [
+        (3, "softmax", None),
+        (2, "softmax", "softmax"),
+        (3, "softmax", "layer"),
+        (3, "softmax", "operation"),
+        (3, "sigmoid", None),
+        (1, "sigmoid", None),
+        (1, "sigmoid", "layer"),
+        (1, "sigmoid", "operation"),
+        (3, None, None),
+        (1, None, None),
+    ],
+)
+def test_occlusion_is_the_fall_of_the_log_odds(units, activation, separate, scale, rng):
+    model, kernel, bias = linear_on_pixels(units, activation, scale, separate=separate)
+    image = rng.integers(0, 256, (4, 4, 3)).astype("float32")
+
+    def log_odds(pixels, chosen):
+        logits = pixels.reshape(-1).astype("float64") @ kernel + bias
+        if units == 1:
+            return (2 * chosen - 1) * logits[0]
+        others = np.logaddexp.reduce(np.delete(logits, chosen)) if activation == "softmax" else 0
+        return logits[chosen] - others
+
+    for chosen in range(max(units, 2)):
+        found = kp.occlusion(
+            model, image, class_index=chosen, patch_pixels=1, fill=9.0, verbose=False
+        )
+        expected = np.zeros((4, 4))
+        for row, column in np.ndindex(4, 4):
+            covered = image.copy()
+            covered[row, column] = 9.0
+            expected[row, column] = log_odds(image, chosen) - log_odds(covered, chosen)
+        np.testing.assert_allclose(
+            found.values, expected, rtol=1e-4, atol=1e-4 * max(1, scale / 30)
+        )
+        heat = np.maximum(expected, 0)
+        np.testing.assert_allclose(found.heat, heat / heat.max(), atol=1e-3)
+
+
+@pytest.mark.parametrize("ahead", [0.0, 12.0, 60.0, 500.0])
+@pytest.mark.parametrize("units", [1, 3])
+def test_a_network_that_says_the_same_of_all_images_has_no_heat(units, ahead, rng):
+    activation = "sigmoid" if units == 1 else "softmax"
+    model = network(layers.GlobalAveragePooling2D(), units=units, activation=activation)
+    out = model.get_layer("out")
+    out.set_weights([np.zeros((5, units)), np.eye(units)[-1] * ahead])
+    for method in (kp.occlusion, kp.grad_cam):
+        for chosen in range(max(units, 2)):
+            found = method(model, picture(rng), class_index=chosen)
+            assert not found.heat.any()
+            assert str(found).endswith("nothing in the image speaks for it")
+
+
+def test_a_sure_network_shows_what_makes_it_sure(rng):
+    # The first pixel's red says class 0, by 200; the second's, by 100. Probabilities are 1.0000.
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2)])
+    kernel = np.zeros((16, 2))
+    kernel[0, 0], kernel[1, 0] = 200.0, 100.0
+    model.set_weights([kernel, np.zeros(2)])
+    sure = keras.Sequential([model, layers.Softmax()])
+    image = np.ones((4, 4, 1))
+    found = kp.occlusion(sure, image, patch_pixels=1, fill=0.0, verbose=False)
+    assert found.output == 1.0
+    np.testing.assert_allclose(found.heat[0], [1.0, 0.5, 0, 0], atol=1e-5)
+    assert not found.heat[1:].any()
+    # In a mean of models the logits are out of reach, and their probabilities are all there is.
+    joint = kp.transfer.ensemble([sure, keras.models.clone_model(sure)])
+    joint.set_weights(2 * sure.get_weights())
+    weaker = 0.2 * image
+    found = kp.occlusion(joint, weaker, patch_pixels=1, fill=0.0, verbose=False)
+    np.testing.assert_allclose(found.values[0], [40, 20, 0, 0], atol=1e-2)
+
+
+class Noisy(keras.Model):
+    """A model whose answers are off by some units in the last place, as sums in any order are."""
+
+    def predict_step(self, data):
+        answers = self(data, training=False)
+        steps = keras.random.randint(keras.ops.shape(answers), -2, 3)
+        return answers + answers * 2.0**-23 * keras.ops.cast(steps, "float32")
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "bias"),
+    [(1, "sigmoid", 30.0), (3, "sigmoid", 30.0), (3, "sigmoid", 2.0), (3, None, 60.0)],
+)
+def test_rounding_is_no_heat(units, activation, bias, rng):
+    model = network(layers.GlobalAveragePooling2D(), units=units, activation=activation)
+    model.get_layer("out").set_weights([np.zeros((5, units)), np.full(units, bias)])
+    noisy = Noisy(model.inputs, model.outputs)
+    found = kp.occlusion(noisy, picture(rng), verbose=False)
+    assert not found.heat.any()
+    assert found.rounding > 0
+    if found.values.any():
+        assert "no difference beyond rounding" in str(found)
+
+
+def test_channels_and_slopes_that_cancel_are_no_heat(rng):
+    # Two channels are alike, and their weights opposite but for rounding.
+    model = keras.Sequential(
+        [
+            keras.Input((8, 10, 3)),
+            layers.Conv2D(2, 3, padding="same", name="late"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    kernel = np.repeat(rng.uniform(0.1, 1, (3, 3, 3, 1)), 2, axis=-1)
+    head = np.array([[1.0, 0.0], [-1.0 + 2.0**-23, 0.0]])
+    model.set_weights([kernel, np.zeros(2), head, np.zeros(2)])
+    assert not kp.grad_cam(model, picture(rng), class_index=0).heat.any()
+    head[1, 0] = -0.5
+    model.set_weights([kernel, np.zeros(2), head, np.zeros(2)])
+    assert kp.grad_cam(model, picture(rng), class_index=0).heat.any()
+
+
+def test_a_calibrated_sure_model_draws_no_rounding(rng):
+    # Behind the logarithm of probabilities that are 1 for float32, nothing is left to see.
+    model = network(layers.GlobalAveragePooling2D(), units=1, activation="sigmoid")
+    kernel, bias = model.get_layer("out").get_weights()
+    model.get_layer("out").set_weights([1e-3 * kernel, bias + 40])
+    found = kp.occlusion(kp.evaluation.with_temperature(model, 1.5), picture(rng), verbose=False)
+    assert not found.heat.any()

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 from tiny import tiny_backbone
 
+import keras_practical as kp
 from keras_practical import evaluate, transfer
 from keras_practical.scans import load_volumes, pad_volumes, read_volume
 from keras_practical.scans.batches import VolumeBatches
@@ -50,10 +51,10 @@ def small_encoder(side=16):
 
 def test_attention_pooling_is_the_papers_equation(rng):
     features = rng.normal(size=(2, 3, 4)).astype("float32")
-    scans = np.zeros((2, 3, 5, 5, 1), "float32")
-    scans[1, 2] = -1.0
-    layer = AttentionPooling(6, seed=0)
-    pooled, attention = layer([features.reshape(6, 4), scans])
+    scans = pad_volumes([np.zeros((depth, 5, 5, 1)) for depth in (3, 2)])
+    layer = AttentionPooling(6, seed=0, scan_channels=1)
+    # The last slice only fills up: it has no features.
+    pooled, attention = layer([features.reshape(6, 4)[:5], scans])
     content, gate, score = (ops.convert_to_numpy(weight) for weight in layer.weights)
     hidden = np.tanh(features @ content) / (1 + np.exp(-(features @ gate)))
     raw = np.exp((hidden @ score)[..., 0])
@@ -167,6 +168,9 @@ def test_batches_come_in_a_new_order_each_epoch_and_in_their_own_without_seed():
         (lambda: pad_volumes([np.zeros((2, 4, 4, 1)), np.zeros((2, 5, 4, 1))]), "alike but for"),
         (lambda: pad_volumes([np.zeros((4, 2, 2, 1))], depth=3), "deepest scan, 4"),
         (lambda: VolumeBatches([np.zeros((4, 2, 2, 1))], [0, 1]), "one label for each"),
+        (lambda: pad_volumes([np.zeros((0, 2, 2, 1)), np.zeros((1, 2, 2, 1))]), "at least one sl"),
+        (lambda: VolumeBatches([np.zeros((4, 2, 2, 1))], [0], depth=3), "from 1 to `depth` slices"),
+        (lambda: VolumeBatches([np.zeros((0, 2, 2, 1))], [0]), "Received: 0 to 0 slices"),
     ],
 )
 def test_wrong_scans_are_named(make, message):
@@ -535,3 +539,130 @@ def test_slices_in_colour_have_their_places_too(tmp_path):
         dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         dataset.save_as(tmp_path / f"{number}.dcm")
     assert read_volume(tmp_path, color_mode="rgb")[:, 0, 0, 0].tolist() == [10, 100, 200]
+
+
+def normed_encoder(side=8):
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((side, side, 1)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.BatchNormalization(momentum=0.5, name="norm"),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+
+
+SCANS = {
+    "Hounsfield units": lambda rng, shape: rng.uniform(-1000, 1500, shape),
+    "air around": lambda rng, shape: np.where(
+        np.arange(8)[:, None] > 2, rng.normal(40, 9, shape), -1000
+    ),
+    "standardized": lambda rng, shape: rng.normal(size=shape),
+    "fractions": lambda rng, shape: rng.uniform(0, 1, shape),
+    "all -1": lambda rng, shape: np.full(shape, -1.0),
+    "all 0": lambda rng, shape: np.zeros(shape),
+    "a negative constant": lambda rng, shape: np.full(shape, -3.5),
+}
+
+
+@pytest.mark.parametrize("name", list(SCANS))
+def test_a_scan_alone_is_as_in_a_batch_whatever_its_values(name, rng):
+    scans = [SCANS[name](rng, (depth, 8, 8, 1)) for depth in (3, 7, 1, 4)]
+    model = classifier(normed_encoder(), 3, seed=0)
+    alone = np.concatenate([model.predict(scan[None], verbose=0) for scan in scans])
+    for batch_size in (1, 3, 4):
+        batches = VolumeBatches(scans, np.zeros(4), batch_size=batch_size, depth=9)
+        np.testing.assert_allclose(model.predict(batches, verbose=0), alone, atol=1e-5)
+    np.testing.assert_allclose(model.predict(pad_volumes(scans), verbose=0), alone, atol=1e-5)
+    backwards = model.predict(pad_volumes(scans[::-1]), verbose=0)
+    np.testing.assert_allclose(backwards[::-1], alone, atol=1e-5)
+    # Even one that is all NaN, and first.
+    broken = pad_volumes([np.full((2, 8, 8, 1), np.nan), *scans])
+    found = model.predict(broken, verbose=0)[1:]
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+    for scan, weights in zip(scans, slice_attention(model, scans), strict=True):
+        assert weights.shape == (len(scan),)
+        assert (weights > 0).all()
+        assert weights.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_slices_that_fill_up_stay_out_of_batch_statistics_and_gradients(rng):
+    scans = [rng.uniform(-900, 900, (depth, 8, 8, 1)) for depth in (2, 6, 3)]
+    kernel = None
+    for depth in (None, 6, 11):
+        keras.utils.set_random_seed(0)
+        encoder = normed_encoder()
+        model = classifier(encoder, 2, dropout=0.0, seed=0)
+        transfer.freeze_to(model, 0, train_batch_norm=True)
+        loss = "sparse_categorical_crossentropy"
+        model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
+        convolved = np.concatenate(
+            [
+                keras.ops.convert_to_numpy(encoder.layers[0](scan.astype("float32")))
+                for scan in scans
+            ]
+        )
+        batches = VolumeBatches(scans, [0, 1, 1], batch_size=3, depth=depth)
+        model.fit(batches, epochs=1, shuffle=False, verbose=0)
+        norm = encoder.get_layer("norm")
+        # Keras's update, from 0 and 1, with the statistics of the 11 slices that there are.
+        mean, variance = convolved.mean((0, 1, 2)), convolved.var((0, 1, 2))
+        np.testing.assert_allclose(ops.convert_to_numpy(norm.moving_mean), 0.5 * mean, rtol=1e-4)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(norm.moving_variance), 0.5 + 0.5 * variance, rtol=1e-3
+        )
+        now = encoder.layers[0].get_weights()[0]
+        kernel = now if kernel is None else kernel
+        np.testing.assert_allclose(now, kernel, rtol=1e-4, atol=1e-6)
+
+
+def test_scans_of_one_depth_are_batched_as_they_are(rng):
+    scans = rng.uniform(-5, 5, (4, 4, 8, 8, 1)).astype("float32")
+    np.testing.assert_array_equal(pad_volumes(scans), scans)
+    np.testing.assert_array_equal(VolumeBatches(scans, [0, 1, 0, 1], batch_size=4)[0][0], scans)
+    filled = pad_volumes(scans, depth=6)
+    np.testing.assert_array_equal(filled[:, :4, ..., :1], scans)
+    assert filled[..., 1].any((2, 3)).tolist() == 4 * [4 * [True] + 2 * [False]]
+    model = classifier(small_encoder(8), 2, seed=0)
+    labels = np.array([0, 1, 0, 1])
+    for data in ((scans, labels), (filled, labels), VolumeBatches(scans, labels)):
+        found = evaluate(model, data, verbose=False)
+        assert found.n == 4
+    folds = kp.cross_validate(lambda part: model, (filled, labels), folds=2, verbose=False)
+    np.testing.assert_allclose(folds.probabilities[0], model.predict(scans, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_other_channels_are_refused(channels):
+    model = classifier(small_encoder(8), 2, seed=0)
+    volumes = np.zeros((1, 2, 8, 8, channels), "float32")
+    if channels == 2:
+        volumes[..., 1] = 1
+        assert model.predict(volumes, verbose=0).shape == (1, 2)
+        return
+    with pytest.raises(ValueError, match="Scans must have 1 channels, or one more"):
+        model.predict(volumes, verbose=0)
+
+
+def test_several_steps_an_execution_and_a_saved_model(rng, tmp_path):
+    scans = [rng.normal(size=(depth, 8, 8, 1)) for depth in (2, 5, 3, 1, 4, 2, 5)]
+    model = classifier(normed_encoder(), 2, seed=0)
+    model.compile("sgd", "sparse_categorical_crossentropy", steps_per_execution=4)
+    batches = VolumeBatches(scans, [0, 1, 0, 1, 0, 1, 1], seed=0)
+    model.fit(batches, epochs=2, verbose=0)
+    expected = model.predict(pad_volumes(scans), verbose=0)
+    model.save(tmp_path / "scans.keras")
+    loaded = keras.models.load_model(tmp_path / "scans.keras")
+    np.testing.assert_allclose(loaded.predict(pad_volumes(scans), verbose=0), expected, atol=1e-6)
+    np.testing.assert_allclose(loaded.predict(scans[1][None], verbose=0), expected[1:2], atol=1e-5)
+
+
+def test_grad_cam_of_a_scan_knows_nothing_of_slices_that_fill_up(rng):
+    model = classifier(normed_encoder(), 2, seed=0)
+    scan = rng.uniform(-1000, 400, (3, 8, 8, 1)).astype("float32")
+    expected = kp.grad_cam(model, scan, class_index=1)
+    found = kp.grad_cam(model, pad_volumes([scan], depth=5)[0], class_index=1)
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-4, atol=1e-7)
+    assert found.image.shape == expected.image.shape == (3, 8, 8, 3)
+    np.testing.assert_array_equal(found.image, expected.image)

@@ -435,3 +435,20 @@ def test_a_published_case_comes_near_its_painting_on_layers_not_optimized(case):
             for values in (before, after)
         ]
         assert distances[1] < distances[0] / 2, judge
+
+
+def test_images_of_any_range_and_masks_of_any_kind_are_painted_alike():
+    painting, composite, mask = scene()
+    options = {"extractor": tiny_network(), "steps": 1, "verbose": False}
+    opaque = np.dstack([painting, np.full(painting.shape[:2], 255, "uint8")])
+    cutout = np.dstack([composite * 0, 255 * (mask > 0.5).astype("uint8")])
+    expected = style.harmonize(painting, composite, mask > 0.5, **options)
+    found = style.harmonize(opaque, composite.astype("float64"), cutout, **options)
+    np.testing.assert_array_equal(found, expected)
+    expected = style.restyle(composite, painting, **options)
+    np.testing.assert_array_equal(style.restyle(composite * 1.0, opaque, **options), expected)
+    opaque[0, 0, 3] = 0
+    with pytest.raises(ValueError, match="`style` must have no transparent pixels"):
+        style.restyle(composite, opaque, **options)
+    with pytest.raises(ValueError, match="`composite` must have no transparent pixels"):
+        style.harmonize(painting, opaque, mask, **options)

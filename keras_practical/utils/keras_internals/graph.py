@@ -148,6 +148,17 @@ def before_probabilities(model: keras.Model) -> Iterator[None]:
         yield
 
 
+def reaches_logits(model: keras.Model) -> bool:
+    """Return whether a model gives its logits inside `before_probabilities`.
+
+    Not one that isn't functional, or whose last activation stands on logarithms of probabilities
+    that aren't seen through.
+    """
+    changed = {id(owner) for owner, _, _ in _steps_to_probabilities(model)}
+    logarithms = [op for op in operations_of(model) if type(op).__name__ == "Log"]
+    return bool(changed) and all(id(operation) in changed for operation in logarithms)
+
+
 def _steps_to_probabilities(model: keras.Model) -> list[tuple[Any, str, Any]]:
     """Return what must be replaced, and by what, so that a model gives its logits."""
     certain: list[tuple[Any, str, Any]] = []
@@ -176,8 +187,9 @@ def _passed_on(inputs: Any, *others: Any, **options: Any) -> Any:
 
 
 def _activation_of(operation: Any) -> str | None:
-    if isinstance(operation, keras.layers.Softmax):
-        return "softmax"
+    # The layer, or `keras.ops.softmax` and `keras.ops.sigmoid` in a graph.
+    if type(operation).__name__ in ("Softmax", "Sigmoid"):
+        return type(operation).__name__.lower()
     name = getattr(getattr(operation, "activation", None), "__name__", None)
     return name if name in _PROBABILITIES else None
 
