@@ -463,8 +463,8 @@ def overlap(box, other, crowd):
     return shared / (area if crowd else area + others - shared)
 
 
-def average_precision(truth, found, classes):
-    """Return AP at .5 and at .5 to .95 by COCO's rule, a loop over single boxes."""
+def average_precision(truth, found, classes, exact=False):
+    """Return AP at .5 and at .5 to .95 by COCO's matching, a loop over single boxes."""
     table = []
     for label in range(classes):
         objects = sum(int(((y == label) & ~skip).sum()) for _, y, skip in truth)
@@ -496,7 +496,7 @@ def average_precision(truth, found, classes):
             precision = right / np.arange(1, len(right) + 1)
             recall = right / objects
             row = []
-            for at in np.linspace(0, 1, 101):
+            for at in np.arange(1, objects + 1) / objects if exact else np.linspace(0, 1, 101):
                 reached = np.flatnonzero(recall >= at) if len(recall) else []
                 row.append(max(precision[reached[0] :]) if len(reached) else 0.0)
             table.append(np.mean(row))
@@ -514,7 +514,8 @@ def scene(rng, images=6, most=8, classes=3, ties=False, crowds=True, objects=Non
         boxes = np.concatenate([corner, corner + rng.uniform(8, 50, (count, 2))], axis=1)
         labels = rng.integers(0, classes, count)
         skip = rng.random(count) < (0.2 if crowds else 0)
-        moved = boxes + rng.normal(0, 3, boxes.shape)
+        # By less than half of the smallest side, so that edges stay the right way round.
+        moved = boxes + np.clip(rng.normal(0, 3, boxes.shape), -3.9, 3.9)
         extra = np.concatenate([moved[: count // 2], moved[: count // 3] + 60])
         shown = np.concatenate([moved, extra])
         scores = rng.uniform(0.05, 1, len(shown))
@@ -525,7 +526,7 @@ def scene(rng, images=6, most=8, classes=3, ties=False, crowds=True, objects=Non
     return truth, found, classes
 
 
-def judged(truth, found, classes):
+def judged(truth, found, classes, recall_points=101):
     names = tuple("abcdef"[:classes])
     images = tuple(
         AnnotatedImage(f"{i}.jpg", boxes, labels, 300, 300, ignored=skip)
@@ -535,7 +536,8 @@ def judged(truth, found, classes):
         Detections(boxes=boxes, scores=scores, labels=kinds, class_names=names)
         for boxes, scores, kinds in found
     ]
-    result = evaluate_detections(detections, DetectionData(images, names))
+    data = DetectionData(images, names)
+    result = evaluate_detections(detections, data, recall_points=recall_points)
     return result.average_precision_50, result.average_precision
 
 
@@ -552,8 +554,14 @@ scenes += [
     scene(np.random.default_rng(1), images=2, classes=1, crowds=False, objects=150),
     ([one], [(box, np.array([0.9]), np.array([1]))], 2),  # another class
 ]
+said = "loop over boxes"
+compare("average precision at .5, and .5 to .95", said, scenes, judged, average_precision)
 compare(
-    "average precision at .5, and .5 to .95", "loop over boxes", scenes, judged, average_precision
+    "average precision as the exact area",
+    said,
+    scenes,
+    lambda *given: judged(*given, recall_points=None),
+    lambda *given: average_precision(*given, exact=True),
 )
 
 if options.write:

@@ -185,8 +185,8 @@ def evaluate_detections(
         A `DetectionEvaluation`.
 
     Raises:
-        ValueError: There isn't one entry an image, the classes differ, or an argument is outside
-            its range.
+        ValueError: There isn't one entry an image, the classes differ, a box has its edges the
+            wrong way round or isn't finite, or an argument is outside its range.
 
     Example:
 
@@ -221,6 +221,7 @@ def evaluate_detections(
                 f"`load_annotations`. Received: {', '.join(data.class_names)}; the detector has "
                 f"{', '.join(result.class_names)}"
             )
+    _check_boxes(detections)
     judge = _judge(detections, data, max_detections)
     averages, precisions = _averages(judge, recall_points), _precisions(judge, _RECALLS)
     by_class = averages[0]
@@ -239,6 +240,22 @@ def evaluate_detections(
         precisions=precisions[0].T,
         detections=tuple(detections),
     )
+
+
+def _check_boxes(detections: Sequence[Detections]) -> None:
+    """Raise `ValueError` for boxes that COCO's program would leave out, or rank anyhow."""
+    for number, result in enumerate(detections):
+        boxes = np.asarray(result.boxes, "float64").reshape(-1, 4)
+        scores = np.asarray(result.scores, "float64")
+        turned = (boxes[:, 2:] < boxes[:, :2]).any(1)
+        bad = turned | ~np.isfinite(boxes).all(1) | ~np.isfinite(scores)
+        if bad.any():
+            place = int(np.argmax(bad))
+            raise ValueError(
+                "Boxes must be (left, top, right, bottom) with right >= left and bottom >= top, "
+                f"and scores finite. Received: box {place} of image {number}: "
+                f"{boxes[place].tolist()}, score {scores[place]:g}"
+            )
 
 
 def _judge(detections: Sequence[Detections], data: DetectionData, max_detections: int) -> Any:
@@ -270,6 +287,8 @@ def _judge(detections: Sequence[Detections], data: DetectionData, max_detections
             sets.append(coco)
         judge = COCOeval(*sets, "bbox")
         judge.params.maxDets = [max_detections]
+        # Boxes of any size count.
+        judge.params.areaRng, judge.params.areaRngLbl = [[0.0, float("inf")]], ["all"]
         judge.evaluate()
     return judge
 

@@ -654,3 +654,35 @@ def test_average_precision_by_each_rule_by_hand(recall_points, expected):
     assert len(result.recalls) == result.precisions.shape[1] == 101
     with pytest.raises(ValueError, match="`recall_points` must be"):
         evaluate_detections([found], truth, recall_points=1)
+
+
+@pytest.mark.parametrize(
+    ("box", "score"),
+    [
+        ([30, 10, 10, 30], 0.9),
+        ([10, 30, 30, 10], 0.9),
+        ([10, 10, np.nan, 30], 0.9),
+        ([10, 10, 30, 30], np.nan),
+    ],
+)
+def test_boxes_the_wrong_way_round_are_named(box, score):
+    """pycocotools leaves boxes of negative size out: they would be no false alarms."""
+    truth, found = three_objects()
+    boxes, scores = found.boxes.copy(), found.scores.copy()
+    boxes[1], scores[1] = box, score
+    turned = Detections(
+        boxes=boxes, scores=scores, labels=found.labels, class_names=found.class_names
+    )
+    with pytest.raises(ValueError, match="box 1 of image 0"):
+        evaluate_detections([turned], truth)
+
+
+def test_a_box_of_any_size_is_a_false_alarm():
+    truth, found = three_objects()
+    for size in (0.0, 1e6):
+        boxes = found.boxes.copy()
+        boxes[1] = [0, 0, size, size]
+        odd = Detections(
+            boxes=boxes, scores=found.scores, labels=found.labels, class_names=found.class_names
+        )
+        assert evaluate_detections([odd], truth).false_alarms == 1
