@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
-from keras_practical.text.loading import LabelledTexts
+from keras_practical.text.loading import LabelledTexts, check_labelled
 from keras_practical.text.normalization import normalize_text
 from keras_practical.utils.checks import check_positive
 
@@ -31,7 +31,8 @@ class TextBaseline:
         pipeline: scikit-learn's `Pipeline`, from texts to probabilities.
 
     Raises:
-        ValueError: From `predict_proba`, if it gets one text instead of a list.
+        ValueError: From `predict_proba`, if it gets one text instead of a list; from `evaluate`, if
+            a text's class is unknown.
 
     Example:
 
@@ -58,9 +59,11 @@ class TextBaseline:
         return probabilities
 
     def evaluate(self, texts: LabelledTexts) -> Evaluation:
-        """Measure it on held-out texts, with 95 % intervals."""
+        """Measure it on held-out texts, with 95 % intervals; labels count by their names."""
+        check_labelled("texts", texts)
+        labels = texts.renumbered(self.class_names).labels
         chances = self.predict_proba(texts.texts)
-        return evaluate_predictions(chances, texts.labels, class_names=self.class_names)
+        return evaluate_predictions(chances, labels, class_names=self.class_names)
 
 
 def baseline(train: LabelledTexts, *, strength: float = 10.0) -> TextBaseline:
@@ -107,7 +110,7 @@ def baseline(train: LabelledTexts, *, strength: float = 10.0) -> TextBaseline:
     pipeline = make_pipeline(words, LogisticRegression(C=strength, max_iter=2000))
     pipeline.fit(list(train.texts), train.labels)
     return TextBaseline(
-        class_names=train.class_names,
+        class_names=tuple(map(str, train.class_names)),
         n=len(train),
         vocabulary_size=len(words.vocabulary_),
         pipeline=pipeline,
