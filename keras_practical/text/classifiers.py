@@ -87,7 +87,7 @@ def classifier(
         dropped = named_classes(dropped, class_names)
     # float32 also under mixed precision: half precision would round the probabilities.
     outputs = keras.layers.Dense(
-        count,
+        int(count),
         activation="softmax",
         dtype="float32",
         kernel_initializer=keras.initializers.GlorotUniform(seed=seed),

@@ -14,7 +14,8 @@ from keras_practical.text.baselines import TextBaseline
 from keras_practical.text.classifiers import known_classes, named_by, predict_texts
 from keras_practical.text.loading import LabelledTexts, check_labelled
 from keras_practical.text.right_to_left import isolated, shown_text
-from keras_practical.utils.checks import check_count
+from keras_practical.text.units import UNITS, units_of
+from keras_practical.utils.checks import check_choice, check_count
 from keras_practical.utils.cross_entropy import clipped
 from keras_practical.utils.drawing import BLUE, ORANGE, axes_or_new, text_color
 
@@ -29,7 +30,7 @@ class TextExplanation:
     """Which words of a text spoke for a class; prints as a list.
 
     Attributes:
-        words: The text's words, in order.
+        words: The text's words, in order; characters where its script has no spaces between words.
         importances: For each word, by how much the class's log-odds fall without it. Above zero it
             speaks for the class, below zero against it.
         class_name: The class.
@@ -124,7 +125,10 @@ class TextMistake:
     probability: float
 
     def __str__(self) -> str:
-        beginning = self.text if len(self.text) <= 80 else self.text[:80].rsplit(" ", 1)[0] + " …"
+        beginning = self.text if len(self.text) <= 80 else self.text[:80] + " …"
+        # Between words, where there are spaces between them.
+        if len(self.text) > 80 and " " in self.text[60:80]:
+            beginning = self.text[:80].rsplit(" ", 1)[0] + " …"
         return (
             f"{self.place}: said {self.predicted} ({self.probability:.2f}), is {self.truth}: "
             f"{isolated(beginning)}"
@@ -138,6 +142,7 @@ def explain_text(
     class_name: str | None = None,
     class_names: Sequence[str] | None = None,
     words_at_once: int = 1,
+    unit: str | None = None,
     verbose: bool = True,
 ) -> TextExplanation:
     """Find out which words of a text spoke for a class, by leaving each one out.
@@ -154,6 +159,8 @@ def explain_text(
             the model's own names, or numbers.
         words_at_once: How many neighbouring words are left out together, >= 1; each gets an equal
             share.
+        unit: What counts as a word, as in `baseline`: with `"auto"`, each character in scripts that
+            put no spaces between words. Default: the baseline's own, or `"auto"`.
         verbose: Whether to show progress.
 
     Returns:
@@ -174,9 +181,13 @@ def explain_text(
         (2016), arXiv 1612.08220.
     """
     check_count("words_at_once", words_at_once)
-    words = text.split() if isinstance(text, str) else []
-    if not words:
+    if unit is None:
+        unit = model.unit if isinstance(model, TextBaseline) else "auto"
+    check_choice("unit", unit, UNITS)
+    units = units_of(text, unit) if isinstance(text, str) else ()
+    if not units:
         raise ValueError(f"`text` must have at least one word. Received: {text!r:.60}")
+    words = [found.strip() for found in units]
     predict, names = _predictor(model, verbose)
     if class_names is not None:
         given, own = tuple(map(str, class_names)), names
@@ -185,8 +196,8 @@ def explain_text(
         if names is own and given != own and numbers_by_name(own, given, remedy=remedy) is None:
             raise ValueError(f"The model has {len(own)} classes. Received: {len(given)} names")
     starts = range(0, len(words), words_at_once)
-    without = [" ".join(words[:s] + words[s + words_at_once :]) for s in starts]
-    chances = predict([" ".join(words), *without])
+    without = ["".join(units[:s] + units[s + words_at_once :]) for s in starts]
+    chances = predict(["".join(units), *without])
     if class_name is not None and class_name not in names:
         raise ValueError(f"There is no class {class_name!r}, only {', '.join(names)}.")
     label = int(chances[0].argmax()) if class_name is None else names.index(class_name)

@@ -24,6 +24,7 @@ from keras_practical.text.sources import (
     rows_of_table,
     rows_of_tfds,
 )
+from keras_practical.text.units import unit_of, units_of
 from keras_practical.utils.checks import check_between, check_choice, check_count
 
 if TYPE_CHECKING:
@@ -300,7 +301,7 @@ def load_unlabelled_texts(
         empty = sum(not text for text in found)
         print(
             f"load_unlabelled_texts: {len(texts):,} texts, "
-            f"{sum(len(text.split()) for text in texts):,} words; left out {empty:,} empty and "
+            f"{sum(len(units_of(text)) for text in texts):,} {unit_of(texts)}; left out {empty:,} empty and "
             f"{len(found) - empty - len(texts):,} repeated"
         )
     return texts
@@ -396,8 +397,9 @@ def _part(
 def _summary(parts: Sequence[LabelledTexts | None], names: Sequence[str]) -> str:
     kinds = ("training", "validation", "test")
     counts = [f"{len(p):,} {kind}" for p, kind in zip(parts, kinds, strict=True) if p]
-    words = [len(text.split()) for part in parts if part for text in part.texts]
+    texts = [text for part in parts if part for text in part.texts]
+    lengths = [len(units_of(text)) for text in texts]
     return (
         f"load_texts: {' and '.join(counts)} texts, {len(names)} classes, "
-        f"{np.median(words):,.0f} words each (median)"
+        f"{np.median(lengths):,.0f} {unit_of(texts)} each (median)"
     )

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_practical.text.normalization import FORMS, normalize_text
+from keras_practical.text.units import unit_of, units_of
 from keras_practical.utils.checks import check_choice, check_count
 from keras_practical.utils.keras_internals.layers import every_layer
 
@@ -212,8 +213,9 @@ def build_vocabulary(
     if verbose:
         some = plain[:: max(1, len(plain) // 200)]
         pieces = sum(len(text_numbers) - 1 for text_numbers in vocabulary.numbers(some))
-        words = sum(len(text.split()) for text in some)
-        print(f"build_vocabulary: {vocabulary.size:,} pieces, {pieces / words:.2f} a word")
+        units = sum(len(units_of(text)) for text in some)
+        each = unit_of(some).replace(" and ", " or ").replace("s", "")
+        print(f"build_vocabulary: {vocabulary.size:,} pieces, {pieces / units:.2f} a {each}")
     return vocabulary
 
 
