@@ -179,8 +179,8 @@ def _warn_of_untrained(train: LabelledTexts, held_out: LabelledTexts) -> None:
     untrained = [name for name, count in held_out.counts().items() if count and not own[name]]
     if untrained:
         warnings.warn(
-            f"`validation_data` has texts of {', '.join(untrained)}, of which `train` has none: all "
-            "of them will count as mistakes.",
+            f"`validation_data` has texts of {', '.join(untrained)}, of which `train` has none: "
+            "all of them will count as mistakes.",
             stacklevel=3,
         )
 

@@ -106,14 +106,14 @@ class LabelledTexts:
             labels = numbers[labels]
         elif present and present[-1] >= len(names):
             raise ValueError(
-                f"The model has {len(names)} classes, which are {', '.join(names)}. Received: texts "
-                f"of the class {given[present[-1]]!r}. {remedy}"
+                f"The model has {len(names)} classes, which are {', '.join(names)}. "
+                f"Received: texts of the class {given[present[-1]]!r}. {remedy}"
             )
         elif len(given) != len(names) and names == tuple(map(str, range(len(names)))):
             raise ValueError(
-                f"The model knows its {len(names)} classes by number only, which can't be told from "
-                f"the names of {len(given)}: {', '.join(given)}. Build it with their names, such as "
-                "classifier(model, data.class_names)."
+                f"The model knows its {len(names)} classes by number only, which says nothing of "
+                f"{len(given)} classes with names: {', '.join(given)}. Build it with their names, "
+                "such as classifier(model, data.class_names)."
             )
         return replace(self, labels=labels, class_names=names)
 
@@ -299,10 +299,10 @@ def load_unlabelled_texts(
         raise ValueError(f"There are no texts in {source!r:.100}.")
     if verbose:
         empty = sum(not text for text in found)
+        units = sum(len(units_of(text)) for text in texts)
         print(
-            f"load_unlabelled_texts: {len(texts):,} texts, "
-            f"{sum(len(units_of(text)) for text in texts):,} {unit_of(texts)}; left out {empty:,} empty and "
-            f"{len(found) - empty - len(texts):,} repeated"
+            f"load_unlabelled_texts: {len(texts):,} texts, {units:,} {unit_of(texts)}; "
+            f"left out {empty:,} empty and {len(found) - empty - len(texts):,} repeated"
         )
     return texts
 

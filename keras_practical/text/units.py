@@ -144,9 +144,9 @@ def _runs(characters: Sequence[str]) -> list[str]:
 
 
 class _Patterns:
-    """Regular expressions for words and characters of all scripts.
+    r"""Regular expressions for words and characters of all scripts.
 
-    Python's `\\w` knows neither vowel signs nor emoji, so that their code points are listed.
+    Python's `\w` knows neither vowel signs nor emoji, so that their code points are listed.
     """
 
     def __init__(self) -> None:
