@@ -51,7 +51,8 @@ class CharacterEvaluation:
     @property
     def perplexity(self) -> float:
         """Among how many equally likely characters the model is left to guess."""
-        return math.exp(self.nats)
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.nats))
 
     def __str__(self) -> str:
         some = f"; {self.unknown} unknown character{'s' * (self.unknown > 1)}"
