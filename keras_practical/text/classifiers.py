@@ -66,8 +66,9 @@ def classifier(
     check_count("seed", seed, minimum=0)
     if isinstance(class_names, str):
         raise ValueError(f"`class_names` must be a list of names. Received: {class_names!r}")
-    named = not isinstance(class_names, int | np.integer)
-    count = len(class_names) if named else class_names
+    if isinstance(class_names, np.integer):
+        class_names = int(class_names)
+    count = class_names if isinstance(class_names, int) else len(class_names)
     check_count("class_names", count, minimum=2)
     nested = [layer.name for layer in language_model.layers]
     original = language_model.get_layer("encoder") if "encoder" in nested else language_model
@@ -83,11 +84,10 @@ def classifier(
         ]
     )
     dropped = keras.layers.Dropout(dropout, seed=seed)(pooled)
-    if named:
-        dropped = named_classes(dropped, class_names)
+    dropped = named_classes(dropped, class_names)
     # float32 also under mixed precision: half precision would round the probabilities.
     outputs = keras.layers.Dense(
-        int(count),
+        count,
         activation="softmax",
         dtype="float32",
         kernel_initializer=keras.initializers.GlorotUniform(seed=seed),

@@ -73,13 +73,14 @@ def test_language_models_are_measured_piece_by_piece(policy, vocabulary, scale):
             losses = [piece_losses(model, numbers) for numbers in vocabulary.numbers(texts)]
             total, n = sum(map(sum, losses)), sum(map(len, losses))
             assert found.n == n
-            np.testing.assert_allclose(found.loss, total / n, rtol=1e-5)
+            # In half precision a sure model makes much of how single rows are rounded.
+            rtol = 1e-5 if policy == "float32" or scale == 1 else 2e-3
+            np.testing.assert_allclose(found.loss, total / n, rtol=rtol)
             characters = sum(len(text) for text in texts)
             np.testing.assert_allclose(
-                found.bits_per_character, total / math.log(2) / characters, rtol=1e-5
+                found.bits_per_character, total / math.log(2) / characters, rtol=rtol
             )
-            if total / n < 700:
-                np.testing.assert_allclose(found.perplexity, math.exp(total / n), rtol=1e-3)
+            np.testing.assert_allclose(found.perplexity, np.exp(found.loss), rtol=1e-9)
     assert found.unknown == 4  # é, 中, 中 and z: no text of the corpus has them.
     assert "; 4 unknown characters" in str(found)
 
