@@ -13,7 +13,7 @@ from keras_practical.data.batches import batches_of, pad
 from keras_practical.data.labels import class_numbers
 from keras_practical.data.origin import origin_of
 from keras_practical.evaluation.outputs import labels_of, probabilities_of
-from keras_practical.models.class_names import class_names_of
+from keras_practical.models.class_names import class_names_of, numbers_by_name
 from keras_practical.utils.checks import as_layers, check_between, check_choice, check_count
 from keras_practical.utils.keras_internals.graph import final_activation
 from keras_practical.utils.progress import track
@@ -299,15 +299,12 @@ def _numbers_by_name(models: Sequence[keras.Model], data: Data) -> np.ndarray | 
             "The models must tell the same classes apart, in one order. Received: "
             f"{' and '.join(', '.join(names) for names in sorted(known))}"
         )
-    unnamed = given is None or given == tuple(str(number) for number in range(len(given)))
-    if not known or given is None or unnamed or given in known:
+    if not known or given is None:
         return None
     [names] = known
-    strangers = [name for name in given if name not in names]
-    if strangers:
-        raise ValueError(
-            f"The data have the class {strangers[0]!r}, which the model doesn't know; its classes "
-            f"are {', '.join(names)}. Load the data with load_images(..., class_names=[...]) of "
-            "the model's classes, or pass class_names to `evaluate` to count labels by number."
-        )
-    return np.array([names.index(name) for name in given])
+    return numbers_by_name(
+        names,
+        given,
+        remedy="Load the data with load_images(..., class_names=[...]) of the model's classes, or "
+        "pass class_names to `evaluate` to count labels by number.",
+    )

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Tensor
 
-__all__ = ["class_names_of", "named_classes"]
+__all__ = ["class_names_of", "named_classes", "numbers_by_name"]
 
 _LAYER = "class_names"
 
@@ -71,7 +72,53 @@ def class_names_of(model: keras.Model) -> tuple[str, ...] | None:
     if len(known) != 1:
         return None
     [names] = known
-    return None if names == tuple(str(number) for number in range(len(names))) else names
+    return None if _are_numbers(names) else names
+
+
+def numbers_by_name(
+    known: Sequence[str], given: Sequence[str], *, present: Sequence[int] | None = None, remedy: str
+) -> np.ndarray | None:
+    """Return a model's number for each class of a data set that may list its classes otherwise.
+
+    Use it wherever labels of two sets meet: another folder or file brings another order, or lacks a
+    class. Names that are only numbers, counted from 0, name nothing: unless the other side has
+    them too, labels count by number.
+
+    Args:
+        known: The model's class names.
+        given: The data set's.
+        present: Numbers of the data set's classes that occur. Default: all.
+        remedy: What to do about a class that the model doesn't know, for the error.
+
+    Returns:
+        int64 of shape `(len(given),)`, -1 for classes that the model lacks and that don't occur;
+        `None` if labels count by number, as they are.
+
+    Raises:
+        ValueError: A class that occurs is unknown to the model.
+
+    Example:
+
+    >>> numbers_by_name(["cats", "dogs", "horses"], ["horses", "cats"], remedy="")
+    array([2, 0])
+    """
+    number = {name: place for place, name in enumerate(known)}
+    found = np.array([number.get(name, -1) for name in given], "int64")
+    numbered = _are_numbers(given) or _are_numbers(known)
+    if tuple(given) == tuple(known) or (numbered and -1 in found):
+        return None
+    occurring = range(len(given)) if present is None else present
+    strangers = [given[place] for place in occurring if found[place] < 0]
+    if strangers:
+        raise ValueError(
+            f"The data have the class {strangers[0]!r}, which the model doesn't know; its classes "
+            f"are {', '.join(known)}. {remedy}"
+        )
+    return found
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    return tuple(names) == tuple(str(number) for number in range(len(names)))
 
 
 def _names_in(layer: keras.Layer) -> Iterator[tuple[str, ...]]:

@@ -20,8 +20,8 @@ Telling texts apart with few labels and many texts without any:
     kp.text.fine_tune(classifier, data.train)
 
 Rooms: `files`, `sources`, `normalization`, `problems` and `loading` (`load_texts`),
-`right_to_left`, `vocabulary`, `layers`, `counts`, `language_models`, `classifiers`, `fine_tuning`,
-`baselines`, `explanations`; `characters` for the network that writes.
+`units`, `right_to_left`, `vocabulary`, `layers`, `counts`, `language_models`, `classifiers`,
+`fine_tuning`, `baselines`, `explanations`; `characters` for the network that writes.
 """
 
 from typing import TYPE_CHECKING

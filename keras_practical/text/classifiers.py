@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_practical.models.class_names import class_names_of, named_classes
 from keras_practical.text.layers import ConcatPooling
 from keras_practical.text.vocabulary import SubwordVocabulary
 from keras_practical.utils.checks import check_between, check_count
@@ -36,7 +37,8 @@ def classifier(
     Args:
         language_model: As `language_model` makes it, or an encoder as `text_encoder` makes it. The
             classifier gets a copy of the encoder: training it leaves the language model as it is.
-        class_names: The classes' names, or how many there are; at least two.
+        class_names: The classes' names, which the model keeps (`class_names_of`), or how many
+            there are; at least two. Labels of texts then count by name.
         parts: As in `ConcatPooling`, of the states.
         dropout: Part of the pooled vector that training drops, in [0, 0.9].
         seed: Whole number >= 0; decides the head's weights.
@@ -64,6 +66,8 @@ def classifier(
     check_count("seed", seed, minimum=0)
     if isinstance(class_names, str):
         raise ValueError(f"`class_names` must be a list of names. Received: {class_names!r}")
+    if isinstance(class_names, np.integer):
+        class_names = int(class_names)
     count = class_names if isinstance(class_names, int) else len(class_names)
     check_count("class_names", count, minimum=2)
     nested = [layer.name for layer in language_model.layers]
@@ -80,9 +84,12 @@ def classifier(
         ]
     )
     dropped = keras.layers.Dropout(dropout, seed=seed)(pooled)
+    dropped = named_classes(dropped, class_names)
+    # float32 also under mixed precision: half precision would round the probabilities.
     outputs = keras.layers.Dense(
         count,
         activation="softmax",
+        dtype="float32",
         kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
         name="head",
     )(dropped)
@@ -141,8 +148,20 @@ def predict_texts(
         indexes = order[start : start + batch_size]
         rows = _rows([numbers[index] for index in indexes], min(batch_size, len(numbers)))
         predicted.append(np.asarray(model.predict_on_batch(rows))[: len(indexes)])
-    joined = np.concatenate(predicted)
+    joined = np.concatenate(predicted).astype("float32")
     return joined[np.argsort(order, kind="stable")]
+
+
+def known_classes(model: keras.Model) -> tuple[str, ...]:
+    """Return the names of a text classifier's classes; numbers if it has none."""
+    return class_names_of(model) or tuple(str(n) for n in range(model.output_shape[-1]))
+
+
+def named_by(names: tuple[str, ...], given: Sequence[str]) -> tuple[str, ...]:
+    """Return a model's class names, or as many given ones if it has only numbers."""
+    numbers = tuple(str(number) for number in range(len(names)))
+    given = tuple(map(str, given))
+    return given if names == numbers and len(given) == len(names) else names
 
 
 def _rows(numbers: Sequence[np.ndarray], batch_size: int) -> np.ndarray:

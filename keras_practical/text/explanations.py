@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_practical.models.class_names import numbers_by_name
 from keras_practical.text.baselines import TextBaseline
-from keras_practical.text.classifiers import predict_texts
-from keras_practical.text.loading import LabelledTexts
+from keras_practical.text.classifiers import known_classes, named_by, predict_texts
+from keras_practical.text.loading import LabelledTexts, check_labelled
 from keras_practical.text.right_to_left import isolated, shown_text
-from keras_practical.utils.checks import check_count
+from keras_practical.text.units import UNITS, units_of
+from keras_practical.utils.checks import check_choice, check_count
 from keras_practical.utils.cross_entropy import clipped
 from keras_practical.utils.drawing import BLUE, ORANGE, axes_or_new, text_color
 
@@ -28,7 +30,7 @@ class TextExplanation:
     """Which words of a text spoke for a class; prints as a list.
 
     Attributes:
-        words: The text's words, in order.
+        words: The text's words, in order; characters where its script has no spaces between words.
         importances: For each word, by how much the class's log-odds fall without it. Above zero it
             speaks for the class, below zero against it.
         class_name: The class.
@@ -123,7 +125,10 @@ class TextMistake:
     probability: float
 
     def __str__(self) -> str:
-        beginning = self.text if len(self.text) <= 80 else self.text[:80].rsplit(" ", 1)[0] + " …"
+        beginning = self.text if len(self.text) <= 80 else self.text[:80] + " …"
+        # Between words, where there are spaces between them.
+        if len(self.text) > 80 and " " in self.text[60:80]:
+            beginning = self.text[:80].rsplit(" ", 1)[0] + " …"
         return (
             f"{self.place}: said {self.predicted} ({self.probability:.2f}), is {self.truth}: "
             f"{isolated(beginning)}"
@@ -137,6 +142,7 @@ def explain_text(
     class_name: str | None = None,
     class_names: Sequence[str] | None = None,
     words_at_once: int = 1,
+    unit: str | None = None,
     verbose: bool = True,
 ) -> TextExplanation:
     """Find out which words of a text spoke for a class, by leaving each one out.
@@ -149,9 +155,12 @@ def explain_text(
         model: A model of `classifier`, or a `TextBaseline`.
         text: The text.
         class_name: The class to explain. Default: the most probable one.
-        class_names: One name a class. Default: the baseline's own, or numbers.
+        class_names: One name a class, for a model that knows its classes by number only. Default:
+            the model's own names, or numbers.
         words_at_once: How many neighbouring words are left out together, >= 1; each gets an equal
             share.
+        unit: What counts as a word, as in `baseline`: with `"auto"`, each character in scripts that
+            put no spaces between words. Default: the baseline's own, or `"auto"`.
         verbose: Whether to show progress.
 
     Returns:
@@ -172,16 +181,23 @@ def explain_text(
         (2016), arXiv 1612.08220.
     """
     check_count("words_at_once", words_at_once)
-    words = text.split() if isinstance(text, str) else []
-    if not words:
+    if unit is None:
+        unit = model.unit if isinstance(model, TextBaseline) else "auto"
+    check_choice("unit", unit, UNITS)
+    units = units_of(text, unit) if isinstance(text, str) else ()
+    if not units:
         raise ValueError(f"`text` must have at least one word. Received: {text!r:.60}")
-    predict, names = _predictor(model, class_names, verbose)
+    words = [found.strip() for found in units]
+    predict, names = _predictor(model, verbose)
+    if class_names is not None:
+        given, own = tuple(map(str, class_names)), names
+        names = named_by(own, given)
+        remedy = "Leave `class_names` out."
+        if names is own and given != own and numbers_by_name(own, given, remedy=remedy) is None:
+            raise ValueError(f"The model has {len(own)} classes. Received: {len(given)} names")
     starts = range(0, len(words), words_at_once)
-    without = [" ".join(words[:s] + words[s + words_at_once :]) for s in starts]
-    chances = predict([" ".join(words), *without])
-    names = names or tuple(str(number) for number in range(chances.shape[1]))
-    if len(names) != chances.shape[1]:
-        raise ValueError(f"The model has {chances.shape[1]} classes. Received: {len(names)} names")
+    without = ["".join(units[:s] + units[s + words_at_once :]) for s in starts]
+    chances = predict(["".join(units), *without])
     if class_name is not None and class_name not in names:
         raise ValueError(f"There is no class {class_name!r}, only {', '.join(names)}.")
     label = int(chances[0].argmax()) if class_name is None else names.index(class_name)
@@ -209,7 +225,7 @@ def confident_mistakes(
     """Return the held-out texts on which a model was wrong and surest of itself.
 
     Use it before trusting a number: some of these are wrong labels, others show what training
-    lacks.
+    lacks. Labels count by the names of their classes, if the model has names.
 
     Args:
         model: As in `explain_text`.
@@ -221,7 +237,7 @@ def confident_mistakes(
         The mistakes, the surest first.
 
     Raises:
-        ValueError: There are no texts.
+        ValueError: There are no texts, or one has a class that the model doesn't know.
 
     Example:
 
@@ -232,9 +248,12 @@ def confident_mistakes(
     ['sports']
     """
     check_count("count", count)
+    check_labelled("texts", texts)
     if not len(texts):
         raise ValueError("`texts` must hold at least one text. Received: none")
-    predict, _ = _predictor(model, texts.class_names, verbose)
+    predict, names = _predictor(model, verbose)
+    names = named_by(names, texts.class_names)
+    texts = texts.renumbered(names)
     chances = predict(texts.texts)
     answers = chances.argmax(1)
     wrong = np.flatnonzero(answers != texts.labels)
@@ -243,8 +262,8 @@ def confident_mistakes(
         TextMistake(
             place=texts.places[place],
             text=texts.texts[place],
-            predicted=texts.class_names[answers[place]],
-            truth=texts.class_names[texts.labels[place]],
+            predicted=names[answers[place]],
+            truth=names[texts.labels[place]],
             probability=float(chances[place, answers[place]]),
         )
         for place in surest.tolist()
@@ -252,7 +271,7 @@ def confident_mistakes(
 
 
 def _predictor(
-    model: keras.Model | TextBaseline, class_names: Sequence[str] | None, verbose: bool
+    model: keras.Model | TextBaseline, verbose: bool
 ) -> tuple[Callable[[Any], np.ndarray], tuple[str, ...]]:
     if isinstance(model, TextBaseline):
         return model.predict_proba, model.class_names
@@ -260,5 +279,8 @@ def _predictor(
         raise ValueError(
             f"`model` must be a Keras model or a TextBaseline. Received: {type(model).__name__}"
         )
-    names = tuple(class_names or ())
-    return lambda texts: predict_texts(model, texts, verbose=verbose).astype("float64"), names
+
+    def predict(texts: Any) -> np.ndarray:
+        return predict_texts(model, texts, verbose=verbose).astype("float64")
+
+    return predict, known_classes(model)

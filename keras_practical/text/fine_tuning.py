@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import keras
@@ -9,8 +10,9 @@ import numpy as np
 
 from keras_practical.data.batches import ShuffledBatches
 from keras_practical.data.order import EpochOrder
-from keras_practical.text.classifiers import predict_texts
-from keras_practical.text.loading import LabelledTexts
+from keras_practical.models.class_names import class_names_of
+from keras_practical.text.classifiers import known_classes, named_by, predict_texts
+from keras_practical.text.loading import LabelledTexts, check_labelled
 from keras_practical.text.vocabulary import SubwordVocabulary
 from keras_practical.training.layer_rates import scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
@@ -53,8 +55,10 @@ def fine_tune(
 
     Args:
         model: As `classifier` makes it. It is trained in place.
-        train: Labelled texts, such as `load_texts(...).train`.
-        validation_data: Texts to measure after each epoch; nothing is chosen by them.
+        train: Labelled texts, such as `load_texts(...).train`. Labels count by the names of their
+            classes, in whatever order the texts list them, if the model has names.
+        validation_data: Labelled texts to measure after each epoch; nothing is chosen by them.
+            Their labels count by name too.
         epochs: Epochs after the head, >= 0. From the third one on, everything trains.
         max_learning_rate: Adam's rate for the head at the cycle's peak, > 0.
         group_divisor: How many times smaller each earlier group's steps are, > 0.
@@ -70,8 +74,9 @@ def fine_tune(
         One `History` of all epochs; empty with `epochs=0`.
 
     Raises:
-        ValueError: An argument is outside its range, `train` has one class only or other classes
-            than the model, or the model isn't one of `classifier`.
+        ValueError: An argument is outside its range, `train` has one class only, `train` or
+            `validation_data` has a class that the model doesn't know, or the model isn't one of
+            `classifier`.
 
     Example:
 
@@ -103,17 +108,21 @@ def fine_tune(
     check_count("batch_size", batch_size)
     check_count("seed", seed, minimum=0)
     encoder, head = _parts(model)
-    if not isinstance(train, LabelledTexts):
+    check_labelled("train", train)
+    if validation_data is not None:
+        check_labelled("validation_data", validation_data)
+    # A model without names takes those of its training texts, so that validation goes by them.
+    classes = named_by(known_classes(model), train.class_names)
+    unnamed = class_names_of(model) is None
+    if len(np.unique(train.labels)) < 2 or (unnamed and len(train.class_names) != len(classes)):
         raise ValueError(
-            "`train` must be LabelledTexts, such as load_texts(...).train. "
-            f"Received: {type(train).__name__}"
-        )
-    classes = int(head.units)
-    if len(train.class_names) != classes or len(np.unique(train.labels)) < 2:
-        raise ValueError(
-            f"`train` must have texts of at least two of the model's {classes} classes. "
+            f"`train` must have texts of at least two of the model's {len(classes)} classes. "
             f"Received: {train.counts()}"
         )
+    train = train.renumbered(classes)
+    if validation_data is not None:
+        validation_data = validation_data.renumbered(classes)
+        _warn_of_untrained(train, validation_data)
     strength = _fit_head(model, head, train, strength=head_strength, length=length, seed=seed)
     if verbose:
         print(
@@ -162,6 +171,18 @@ def fine_tune(
         if model.stop_training:
             break
     return history
+
+
+def _warn_of_untrained(train: LabelledTexts, held_out: LabelledTexts) -> None:
+    """Warn of held-out classes that training has no texts of."""
+    own = train.counts()
+    untrained = [name for name, count in held_out.counts().items() if count and not own[name]]
+    if untrained:
+        warnings.warn(
+            f"`validation_data` has texts of {', '.join(untrained)}, of which `train` has none: "
+            "all of them will count as mistakes.",
+            stacklevel=3,
+        )
 
 
 def _phases(epochs: int) -> list[tuple[int, int, int]]:

@@ -29,7 +29,7 @@ __all__ = [
     "text_encoder",
 ]
 
-_SHORTEST = 8  # Ends of texts that are shorter than this teach little.
+_SHORTEST = 8  # Ends of long texts that are shorter than this teach little.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,11 @@ class LanguageModelEvaluation:
     Attributes:
         loss: Mean negative log-probability of the right next piece, in nats.
         perplexity: Its exponential: among how many equally likely pieces the model wavers.
-        bits_per_character: The same, comparable between vocabularies.
+        bits_per_character: The same in bits, shared out among the texts' characters, each counted
+            once, spaces too: comparable between vocabularies.
         n: Number of pieces.
+        unknown: How many characters the vocabulary doesn't have. They are among the characters;
+            several in a row are one piece, which costs what the model gives the unknown piece.
 
     Example:
 
@@ -52,11 +55,14 @@ class LanguageModelEvaluation:
     perplexity: float
     bits_per_character: float
     n: int
+    unknown: int = 0
 
     def __str__(self) -> str:
+        some = f"; {self.unknown:,} unknown character{'s' * (self.unknown > 1)}"
         return (
             f"loss {self.loss:.3f} nats a piece (perplexity {self.perplexity:.1f}), "
             f"{self.bits_per_character:.3f} bits a character, n={self.n:,} pieces"
+            f"{some * bool(self.unknown)}"
         )
 
 
@@ -210,7 +216,8 @@ def pretrain(
 
     Args:
         model: As `language_model` makes it. It is trained in place.
-        texts: Texts to learn from; never held-out ones.
+        texts: Texts to learn from; never held-out ones. What is left of a long text behind its
+            last whole sequence is passed over if it is shorter than 8 pieces.
         epochs: Times over the texts, >= 1.
         max_learning_rate: Adam's rate at the cycle's peak, > 0. For the second step take a third.
         vector_multiplier: Rate of the pieces' vectors as a part of that, > 0: counting has already
@@ -246,7 +253,7 @@ def pretrain(
     check_positive("max_learning_rate", max_learning_rate)
     check_positive("vector_multiplier", vector_multiplier)
     check_count("seed", seed, minimum=0)
-    sequences = _sequences(SubwordVocabulary.of(model), texts, length)
+    sequences = _sequences(SubwordVocabulary.of(model), texts, length, shortest=_SHORTEST)
     order = np.random.default_rng(seed).permutation(len(sequences))
     encoder, guess, head = (model.get_layer(n) for n in ("encoder", "guess", "next_piece"))
     inputs = keras.Input((length + 1,), dtype="int32")
@@ -276,10 +283,15 @@ def evaluate_language_model(
 ) -> LanguageModelEvaluation:
     """Measure a language model on held-out text, over the whole vocabulary.
 
+    Each piece of each text counts once. A text is read in windows of `length` pieces, and each
+    piece is foreseen from those before it in its window. In plain Keras one takes the mean of
+    `SparseCategoricalCrossentropy` over whole batches, and padding or the last, short batch weighs
+    too much.
+
     Args:
         model: As in `pretrain`.
-        texts: Texts that it wasn't trained on.
-        length: As in `pretrain`; what lies further back isn't seen.
+        texts: Texts that it wasn't trained on; empty ones count for nothing.
+        length: Pieces in a window, >= 8; what lies further back isn't seen.
         batch_size: Sequences at a time, >= 1.
         verbose: Whether to show progress.
 
@@ -287,7 +299,8 @@ def evaluate_language_model(
         A `LanguageModelEvaluation`; print it.
 
     Raises:
-        ValueError: An argument is outside its range, or the texts are too short.
+        ValueError: An argument is outside its range, the texts are all empty, or the model answers
+            with numbers that aren't finite.
 
     Example:
 
@@ -300,24 +313,32 @@ def evaluate_language_model(
     check_count("batch_size", batch_size)
     check_count("length", length, minimum=_SHORTEST)
     vocabulary = SubwordVocabulary.of(model)
-    sequences = _sequences(vocabulary, texts, length)
-    total, count, characters = 0.0, 0, 0
+    sequences = _sequences(vocabulary, texts, length, shortest=2)
+    total, count = 0.0, 0
     starts = range(0, len(sequences), batch_size)
     for start in track(starts, "Foreseeing", len(starts), show=verbose):
         rows = sequences[start : start + batch_size]
         chances = np.asarray(model.predict_on_batch(rows[:, :-1]), "float64")
         targets = rows[:, 1:]
         real = targets != PADDING
-        total -= np.take_along_axis(chances, targets[:, :, None], axis=2)[:, :, 0][real].sum()
-        count += int(real.sum())
-        # The mark of a word's beginning stands for the space before it.
-        characters += sum(
-            len(vocabulary.decode(row[r])) + 1 for row, r in zip(targets, real, strict=True)
-        )
+        chosen = np.take_along_axis(chances, targets[:, :, None], axis=2)[:, :, 0][real]
+        if not np.isfinite(chosen).all():
+            raise ValueError(
+                "The model's log-probabilities must be finite numbers. Received: nan or inf. Look "
+                "for weights that are no numbers, and for values that half precision can't hold."
+            )
+        total -= chosen.sum()
+        count += len(chosen)
+    characters, unknown = vocabulary.characters(texts)
     loss = float(total / count)
-    bits = float(total / np.log(2) / characters)
+    with np.errstate(over="ignore"):
+        perplexity = float(np.exp(loss))
     return LanguageModelEvaluation(
-        loss=loss, perplexity=float(np.exp(loss)), bits_per_character=bits, n=count
+        loss=loss,
+        perplexity=perplexity,
+        bits_per_character=float(total / np.log(2) / characters),
+        n=count,
+        unknown=unknown,
     )
 
 
@@ -326,7 +347,7 @@ class _NextPieceLoss(keras.layers.Layer):
     """The sampled loss at each place, as a layer, because it needs the head's weights."""
 
     def __init__(self, head: NextPiece, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.head = head
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -338,13 +359,18 @@ def _mean_over_pieces(real: Any, losses: Any) -> Tensor:
     return ops.sum(losses * real) / ops.maximum(ops.sum(real), 1.0)
 
 
-def _sequences(vocabulary: SubwordVocabulary, texts: Sequence[str], length: int) -> np.ndarray:
-    """Cut texts into rows of `length` + 1 pieces, each row starting with the last one's end."""
+def _sequences(
+    vocabulary: SubwordVocabulary, texts: Sequence[str], length: int, *, shortest: int
+) -> np.ndarray:
+    """Cut texts into rows of `length` + 1 pieces, each row starting with the last one's end.
+
+    Rows of fewer pieces than `shortest` are left out, except a text's first.
+    """
     rows = []
     for text_numbers in vocabulary.numbers(texts):
         for start in range(0, max(len(text_numbers) - 1, 0), length):
             row = text_numbers[start : start + length + 1]
-            if start == 0 or len(row) > _SHORTEST:
+            if start == 0 or len(row) >= shortest:
                 rows.append(np.pad(row, (0, length + 1 - len(row)), constant_values=PADDING))
     if not rows:
         raise ValueError(f"`texts` must hold text to learn from. Received: {len(texts)} texts")

@@ -13,9 +13,37 @@ from keras_practical.utils.checks import check_count, check_positive
 if TYPE_CHECKING:
     from keras_practical.utils.types import Shape, Tensor
 
-__all__ = ["ConcatPooling", "NextPiece", "PieceWeights", "RunningMean"]
+__all__ = ["CheckedEmbedding", "ConcatPooling", "NextPiece", "PieceWeights", "RunningMean"]
 
 _FAR = -1e9
+
+
+class CheckedEmbedding(keras.layers.Embedding):
+    """`Embedding` whose gradient Keras's loss scaling can check for overflow.
+
+    Under `mixed_float16` a step whose gradient is infinite must be left out. On TensorFlow, Keras
+    3.15 looks at one place only of all those where a piece occurs, and lets the others through: one
+    overflow, and the vectors are `nan` for good. As a whole table the gradient is checked.
+
+    Args:
+        input_dim: As in `keras.layers.Embedding`.
+        output_dim: As in `keras.layers.Embedding`.
+        **kwargs: As in `keras.layers.Embedding`.
+
+    Example:
+
+    >>> tuple(CheckedEmbedding(3, 2)(np.array([[1, 2, 0]])).shape)
+    (1, 3, 2)
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return vectors of shape `(*inputs.shape, output_dim)`."""
+        if self.compute_dtype != "float16":
+            return super().call(inputs)
+        # The gradient of a product is a whole table, that of the lookup alone a list of rows.
+        table = ops.multiply(self.embeddings, 1.0)
+        found = ops.take(table, ops.cast(inputs, "int32"), axis=0)
+        return ops.cast(found, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_practical")
@@ -39,8 +67,10 @@ class RunningMean(keras.layers.Layer):
 
     def call(self, sequence: Tensor) -> Tensor:
         """Return the means, of the shape of `sequence`: `(batch, length, size)`."""
-        counts = ops.cumsum(ops.ones_like(sequence[:, :, :1]), axis=1)
-        return ops.cumsum(sequence, axis=1) / counts
+        # Half precision can't count the places of a long text.
+        wide = ops.cast(sequence, "float32")
+        counts = ops.cumsum(ops.ones_like(wide[:, :, :1]), axis=1)
+        return ops.cast(ops.cumsum(wide, axis=1) / counts, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_practical")
@@ -146,9 +176,9 @@ class ConcatPooling(keras.layers.Layer):
 class NextPiece(keras.layers.Layer):
     """The head of a language model: how probable each piece is as the next one.
 
-    Called, it is `Dense(vocabulary_size)` with log-probabilities out. `sampled_loss` is what makes
-    training fit on a laptop: the right piece is told apart from some drawn ones, instead of from
-    all.
+    Called, it is `Dense(vocabulary_size)` with log-probabilities out, in float32 also under mixed
+    precision. `sampled_loss` is what makes training fit on a laptop: the right piece is told apart
+    from some drawn ones, instead of from all.
 
     Args:
         vocabulary_size: Number of pieces, >= 2.
@@ -170,7 +200,7 @@ class NextPiece(keras.layers.Layer):
     def __init__(
         self, vocabulary_size: int, *, negatives: int = 1024, seed: int = 0, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         check_count("vocabulary_size", vocabulary_size, minimum=2)
         check_count("negatives", negatives)
         self.vocabulary_size, self.negatives, self.seed = vocabulary_size, negatives, seed

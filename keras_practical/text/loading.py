@@ -14,6 +14,7 @@ import numpy as np
 from keras_practical.data.sources import Listing, source_kind
 from keras_practical.data.splitting import decide_splits
 from keras_practical.data.tables import TABLES, read_table, read_text
+from keras_practical.models.class_names import numbers_by_name
 from keras_practical.text.normalization import FORMS, normalize_text
 from keras_practical.text.problems import TextProblem, check_labels, unusable
 from keras_practical.text.sources import (
@@ -23,6 +24,7 @@ from keras_practical.text.sources import (
     rows_of_table,
     rows_of_tfds,
 )
+from keras_practical.text.units import unit_of, units_of
 from keras_practical.utils.checks import check_between, check_choice, check_count
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class LabelledTexts:
     >>> found = LabelledTexts(("rain", "goal"), np.array([1, 0]), ("sports", "weather"), ("a", "b"))
     >>> len(found), found.take([1]).texts
     (2, ('goal',))
+    >>> found.renumbered(["weather", "news", "sports"]).labels
+    array([0, 2])
     """
 
     texts: tuple[str, ...]
@@ -74,10 +78,58 @@ class LabelledTexts:
             places=tuple(self.places[position] for position in positions),
         )
 
+    def renumbered(self, class_names: Sequence[str]) -> LabelledTexts:
+        """Return the same texts with labels that count in the order of `class_names`.
+
+        Labels go by the names of their classes. Use it before comparing them with a model's
+        answers: a set that was loaded by itself may list its classes in another order, or lack
+        some. `baseline`, `fine_tune` and `confident_mistakes` do it by themselves.
+
+        Args:
+            class_names: A model's class names, in the order of its outputs. Plain numbers, counted
+                from 0, stand for classes without names: labels then stay as they are.
+
+        Returns:
+            The texts in the same order.
+
+        Raises:
+            ValueError: A text's class isn't among them; the text names it.
+        """
+        names, given = tuple(map(str, class_names)), tuple(map(str, self.class_names))
+        remedy = (
+            "Correct its spelling, leave its texts out (`take`), or train a model with texts of it."
+        )
+        labels = np.asarray(self.labels, "int64")
+        present = np.unique(labels).tolist()
+        numbers = numbers_by_name(names, given, present=present, remedy=remedy)
+        if numbers is not None:
+            labels = numbers[labels]
+        elif present and present[-1] >= len(names):
+            raise ValueError(
+                f"The model has {len(names)} classes, which are {', '.join(names)}. "
+                f"Received: texts of the class {given[present[-1]]!r}. {remedy}"
+            )
+        elif len(given) != len(names) and names == tuple(map(str, range(len(names)))):
+            raise ValueError(
+                f"The model knows its {len(names)} classes by number only, which says nothing of "
+                f"{len(given)} classes with names: {', '.join(given)}. Build it with their names, "
+                "such as classifier(model, data.class_names)."
+            )
+        return replace(self, labels=labels, class_names=names)
+
     def counts(self) -> dict[str, int]:
         """Return the number of texts of each class."""
         counted = np.bincount(self.labels, minlength=len(self.class_names))
         return dict(zip(self.class_names, counted.tolist(), strict=True))
+
+
+def check_labelled(name: str, texts: Any) -> None:
+    """Raise `ValueError` unless `texts` are `LabelledTexts`."""
+    if not isinstance(texts, LabelledTexts):
+        raise ValueError(
+            f"`{name}` must be LabelledTexts, such as load_texts(...).train. "
+            f"Received: {type(texts).__name__}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,10 +299,10 @@ def load_unlabelled_texts(
         raise ValueError(f"There are no texts in {source!r:.100}.")
     if verbose:
         empty = sum(not text for text in found)
+        units = sum(len(units_of(text)) for text in texts)
         print(
-            f"load_unlabelled_texts: {len(texts):,} texts, "
-            f"{sum(len(text.split()) for text in texts):,} words; left out {empty:,} empty and "
-            f"{len(found) - empty - len(texts):,} repeated"
+            f"load_unlabelled_texts: {len(texts):,} texts, {units:,} {unit_of(texts)}; "
+            f"left out {empty:,} empty and {len(found) - empty - len(texts):,} repeated"
         )
     return texts
 
@@ -345,8 +397,9 @@ def _part(
 def _summary(parts: Sequence[LabelledTexts | None], names: Sequence[str]) -> str:
     kinds = ("training", "validation", "test")
     counts = [f"{len(p):,} {kind}" for p, kind in zip(parts, kinds, strict=True) if p]
-    words = [len(text.split()) for part in parts if part for text in part.texts]
+    texts = [text for part in parts if part for text in part.texts]
+    lengths = [len(units_of(text)) for text in texts]
     return (
         f"load_texts: {' and '.join(counts)} texts, {len(names)} classes, "
-        f"{np.median(words):,.0f} words each (median)"
+        f"{np.median(lengths):,.0f} {unit_of(texts)} each (median)"
     )

@@ -10,7 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical.text.layers import CheckedEmbedding
 from keras_practical.text.normalization import FORMS, normalize_text
+from keras_practical.text.units import unit_of, units_of
 from keras_practical.utils.checks import check_choice, check_count
 from keras_practical.utils.keras_internals.layers import every_layer
 
@@ -126,12 +128,29 @@ class SubwordVocabulary:
         """Return a text's pieces; ▁ marks where a word begins."""
         return self._split([text], str)[0]
 
+    def characters(self, texts: Sequence[str]) -> tuple[int, int]:
+        """Return how many characters texts have, and how many of them have no piece.
+
+        They are counted in the Unicode form that the vocabulary reads, spaces included.
+        """
+        unknown = [
+            len(piece)
+            for pieces, numbers in zip(
+                self._split(texts, str), self._split(texts, int), strict=True
+            )
+            for piece, number in zip(pieces, numbers, strict=True)
+            if number == UNKNOWN
+        ]
+        return sum(map(len, self._plain(texts))), sum(unknown)
+
     def _split(self, texts: Sequence[str], kind: type) -> list[list[Any]]:
+        return self._processor.encode(self._plain(texts), out_type=kind)
+
+    def _plain(self, texts: Sequence[str]) -> list[str]:
         if isinstance(texts, str):
             raise ValueError(f"`texts` must be a list of texts. Received: one text {texts!r:.60}")
         form, lowercase = self.normalization, self.lowercase
-        plain = [normalize_text(text, form=form, lowercase=lowercase) for text in texts]
-        return self._processor.encode(plain, out_type=kind)
+        return [normalize_text(text, form=form, lowercase=lowercase) for text in texts]
 
 
 def build_vocabulary(
@@ -212,13 +231,14 @@ def build_vocabulary(
     if verbose:
         some = plain[:: max(1, len(plain) // 200)]
         pieces = sum(len(text_numbers) - 1 for text_numbers in vocabulary.numbers(some))
-        words = sum(len(text.split()) for text in some)
-        print(f"build_vocabulary: {vocabulary.size:,} pieces, {pieces / words:.2f} a word")
+        units = sum(len(units_of(text)) for text in some)
+        each = unit_of(some).replace(" and ", " or ").replace("s", "")
+        print(f"build_vocabulary: {vocabulary.size:,} pieces, {pieces / units:.2f} a {each}")
     return vocabulary
 
 
 @keras.saving.register_keras_serializable(package="keras_practical")
-class SubwordEmbedding(keras.layers.Embedding):
+class SubwordEmbedding(CheckedEmbedding):
     """A vector for each piece of a word, in a layer that holds the vocabulary.
 
     Make it the first layer of a model that reads text: the saved `.keras` file is then complete,

@@ -210,7 +210,7 @@ def test_evaluation_is_the_mean_over_all_pieces(language, vocabulary):
         count += len(one) - 1
     assert found.n == count
     np.testing.assert_allclose(found.loss, total / count, rtol=1e-4)
-    characters = sum(len(text) + 1 for text in texts)
+    characters = sum(len(text) for text in texts)
     np.testing.assert_allclose(found.bits_per_character, total / np.log(2) / characters, rtol=1e-4)
 
 

@@ -51,7 +51,8 @@ class CharacterEvaluation:
     @property
     def perplexity(self) -> float:
         """Among how many equally likely characters the model is left to guess."""
-        return math.exp(self.nats)
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.nats))
 
     def __str__(self) -> str:
         some = f"; {self.unknown} unknown character{'s' * (self.unknown > 1)}"
@@ -78,8 +79,9 @@ def evaluate_characters(
     was learnt by heart. A stateful model reads the text in as many rows as its batch has, each from
     an empty state, and its own state stays as it was. Another model gets overlapping windows and is
     judged by the second half of each, so that every character has something before it.
-    In plain Keras, `model.evaluate` starts from whatever state training left, leaves its own, and
-    leaves out what doesn't fill a batch.
+    A final softmax is seen through, so that a probability that is rounded to 0 costs what its logit
+    says. In plain Keras, `model.evaluate` starts from whatever state training left, leaves its own,
+    and leaves out what doesn't fill a batch.
 
     Args:
         model: Numbers of shape `(rows, characters)` to the probabilities of the next character, of
@@ -112,13 +114,16 @@ def evaluate_characters(
     """
     reader = character_model(model, vocabulary, from_logits)
     check_text("text", text)
-    context = reader.context(context_length)
+    # One that answers at the end only reads on from character to character.
+    one_by_one = reader.stateful and reader.last_only and reader.length is None
+    context = 1 if one_by_one else reader.context(context_length)
     numbers = reader.vocabulary.encode(text, allow_unknown=True)
     needed = context + 1 if reader.last_only and not reader.stateful else 2
     if len(numbers) < needed:
         raise ValueError(f"`text` must have at least {needed} characters. Received: {len(numbers)}")
     read = _read_on if reader.stateful else _read_windows
-    losses = read(reader, numbers, context, verbose)
+    with reader.before_softmax() as inner:
+        losses = read(inner, numbers, context, verbose)
     scored = ~np.isnan(losses)
     values = losses[scored]
     stretches = [part.mean() for part in np.array_split(values, min(_STRETCHES, len(values)))]
@@ -146,13 +151,13 @@ def _read_on(
     with fresh_state(reader.model):
         for step in track(range(steps), "reading", steps, show=verbose):
             in_row = np.arange(step * context, (step + 1) * context)
-            probabilities = reader.probabilities(padded[starts + in_row])
+            found = reader.log_probabilities(padded[starts + in_row])
             if reader.last_only:
                 in_row = in_row[-1:]
-                probabilities = probabilities[:, None]
+                found = found[:, None]
             indexes = starts + in_row
             ours = (in_row < row_length) & (indexes < predicted)
-            losses[indexes[ours]] = _losses(reader, probabilities, padded[indexes + 1])[ours]
+            losses[indexes[ours]] = _losses(found, padded[indexes + 1])[ours]
     reader.check_looks_back_only(padded[starts + np.arange(context)])
     return losses
 
@@ -176,12 +181,12 @@ def _read_windows(
         some = starts[first : first + rows]
         indexes = some[:, None] + np.arange(context)
         inputs = pad(padded[indexes], rows)
-        probabilities = reader.probabilities(inputs)[: len(some)]
+        found = reader.log_probabilities(inputs)[: len(some)]
         if first == 0:
             reader.check_looks_back_only(inputs)
         if reader.last_only:
-            indexes, probabilities = indexes[:, -1:], probabilities[:, None]
-        found = _losses(reader, probabilities, padded[indexes + 1])
+            indexes, found = indexes[:, -1:], found[:, None]
+        found = _losses(found, padded[indexes + 1])
         fresh = indexes < predicted
         if not reader.last_only:
             fresh &= (indexes - some[:, None] >= context - stride) | (some[:, None] == 0)
@@ -189,8 +194,6 @@ def _read_windows(
     return losses
 
 
-def _losses(reader: CharacterModel, probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def _losses(log_probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the cross-entropy of each target, in nats."""
-    chosen = np.take_along_axis(probabilities, targets[..., None], axis=-1)[..., 0]
-    # As Keras's loss clips probabilities, but not logits.
-    return -np.log(np.maximum(chosen, 1e-300 if reader.from_logits else 1e-7))
+    return -np.take_along_axis(log_probabilities, targets[..., None], axis=-1)[..., 0]

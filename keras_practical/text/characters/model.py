@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 
 from keras_practical.text.characters.vocabulary import CharacterVocabulary
 from keras_practical.utils.checks import check_count
+from keras_practical.utils.keras_internals.graph import before_probabilities, final_activation
 from keras_practical.utils.keras_internals.recurrent import fresh_state, stateful_layers
 
 _DEFAULT_CONTEXT = 100
+# The smallest number > 0 of each type.
+_SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 5e-324}
 
 
 @dataclass(frozen=True)
@@ -50,20 +55,46 @@ class CharacterModel:
 
     def probabilities(self, numbers: np.ndarray) -> np.ndarray:
         """Return the next character's probabilities, float64, for rows of numbers."""
-        outputs = self.model.predict_on_batch(numbers)
-        outputs = keras.ops.convert_to_numpy(outputs).astype("float64")
-        if self.from_logits:
-            outputs = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-            return outputs / outputs.sum(axis=-1, keepdims=True)
+        outputs, _ = self._outputs(numbers)
+        return np.exp(_log_softmax(outputs)) if self.from_logits else outputs
+
+    def log_probabilities(self, numbers: np.ndarray) -> np.ndarray:
+        """Return their logarithms; where a probability is 0, that of the smallest number > 0."""
+        outputs, smallest = self._outputs(numbers)
+        return _log_softmax(outputs) if self.from_logits else np.log(np.maximum(outputs, smallest))
+
+    @contextmanager
+    def before_softmax(self) -> Iterator[CharacterModel]:
+        """Give, while the block runs, the same model by its logits, if it ends in a softmax.
+
+        A sure model's probabilities are rounded to 0 and 1. In half precision the outputs stay what
+        they are: there the logits are rounded too.
+        """
+        half = self.model.outputs[0].dtype in ("float16", "bfloat16")
+        if self.from_logits or half or final_activation(self.model) != "softmax":
+            yield self
+            return
+        with before_probabilities(self.model):
+            # A model of its own, so that what is compiled for the block isn't used after it.
+            inside = keras.Model(self.model.inputs[0], self.model.outputs[0], name=self.model.name)
+            yield replace(self, model=inside, from_logits=True)
+
+    def _outputs(self, numbers: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return a batch's outputs, float64, and the smallest number > 0 of their own type."""
+        raw = keras.ops.convert_to_numpy(self.model.predict_on_batch(numbers))
+        smallest = _SMALLEST.get(raw.dtype.name, _SMALLEST["float32"])
+        outputs = raw.astype("float64")
         if not np.isfinite(outputs).all():
             raise ValueError("The model's outputs must be finite numbers. Received: nan or inf")
+        if self.from_logits:
+            return outputs, smallest
         if outputs.min() < 0 or np.abs(outputs.sum(axis=-1) - 1.0).max() > 1e-2:
             raise ValueError(
                 "The model's outputs must be probabilities: end it with activation='softmax', or "
                 "pass from_logits=True if they are logits. "
                 f"Received: outputs from {outputs.min():.3g} to {outputs.max():.3g}"
             )
-        return outputs
+        return outputs, smallest
 
     def check_looks_back_only(self, numbers: np.ndarray) -> None:
         """Raise `ValueError` if a prediction depends on characters that come after it."""
@@ -114,6 +145,11 @@ def character_model(
         stateful=bool(stateful_layers(model)),
         from_logits=from_logits,
     )
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    lower = logits - logits.max(axis=-1, keepdims=True)
+    return lower - np.log(np.exp(lower).sum(axis=-1, keepdims=True))
 
 
 def _shape(model: keras.Model, name: str) -> tuple[int | None, ...]:

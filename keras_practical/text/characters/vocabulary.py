@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_practical.text.layers import CheckedEmbedding
 from keras_practical.utils.keras_internals.layers import every_layer
 
 __all__ = ["CharacterEmbedding", "CharacterVocabulary"]
@@ -124,7 +125,7 @@ class CharacterVocabulary:
 
 
 @keras.saving.register_keras_serializable(package="keras_practical")
-class CharacterEmbedding(keras.layers.Embedding):
+class CharacterEmbedding(CheckedEmbedding):
     """A vector for each character, in a layer that remembers which characters they are.
 
     Make it the first layer of a model that reads characters: the saved model then knows its own
