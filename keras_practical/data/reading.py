@@ -25,7 +25,7 @@ from keras_practical.utils.checks import ImageSize, check_choice, check_image_si
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["read_image"]
+__all__ = ["read_image", "read_with_alpha"]
 
 # What Pillow may open. Left out are the formats that start another program (EPS, PDF) or that no
 # photo comes in. HEIF needs the plug-in `pillow-heif`.

@@ -19,7 +19,7 @@ from keras_practical.utils.keras_internals.layers import every_layer
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HeatMap", "SeenImage", "heated", "rounding_of"]
+__all__ = ["HeatMap", "SeenImage", "heated", "output_rows", "rounding_of"]
 
 # From 1 to the next number.
 _STEPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
@@ -325,7 +325,22 @@ def class_outputs(outputs: Any, activation: str | None) -> np.ndarray:
 
 
 def output_rows(outputs: Any) -> np.ndarray:
-    """Return a model's one output as it is: float64 of shape `(batch, outputs)`."""
+    """Return a model's one output as it is.
+
+    Args:
+        outputs: What a model gives for a batch.
+
+    Returns:
+        float64 array of shape `(batch, outputs)`.
+
+    Raises:
+        ValueError: There are several outputs, or not one row for each image.
+
+    Example:
+
+    >>> output_rows(np.array([0.25, 0.75])).tolist()
+    [[0.25], [0.75]]
+    """
     if isinstance(outputs, dict | list | tuple):
         listed = ", ".join(str(name) for name in outputs) if isinstance(outputs, dict) else ""
         raise ValueError(
