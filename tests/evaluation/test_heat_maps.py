@@ -551,6 +551,8 @@ class Noisy(keras.Model):
         return answers + answers * 2.0**-23 * keras.ops.cast(steps, "float32")
 
 
+# On JAX `predict_step` takes other arguments.
+@pytest.mark.tf_only
 @pytest.mark.parametrize(
     ("units", "activation", "bias"),
     [(1, "sigmoid", 30.0), (3, "sigmoid", 30.0), (3, "sigmoid", 2.0), (3, None, 60.0)],
