@@ -12,6 +12,7 @@ import math
 import warnings
 from pathlib import Path
 
+import keras
 import numpy as np
 from scipy import integrate, optimize, special, stats
 from sklearn import metrics
@@ -322,7 +323,7 @@ def compared(only_a, only_b, both, neither):
 
 
 def mcnemar(only_a, only_b, both, neither):
-    split = only_a + only_b
+    split = int(only_a + only_b)
     return min(1.0, 2 * sum(math.comb(split, k) for k in range(min(only_a, only_b) + 1)) / 2**split)
 
 
@@ -562,6 +563,53 @@ compare(
     scenes,
     lambda *given: judged(*given, recall_points=None),
     lambda *given: average_precision(*given, exact=True),
+)
+
+# Language models
+
+WINDOW = 8
+CORPUS = ["one fish, two fish, red fish, blue fish", "a fish is a fish"] * 10
+VOCABULARY = kp.text.build_vocabulary(CORPUS, size=40, verbose=False)
+keras.utils.set_random_seed(options.seed)
+WRITER = kp.text.language_model(VOCABULARY, texts=CORPUS, vector_size=8, state_size=8)
+
+
+def by_pieces(*texts):
+    """Return loss, bits a character and perplexity, one piece after the other."""
+    losses = []
+    for numbers in VOCABULARY.numbers(texts):
+        for place in range(1, len(numbers)):
+            start = (place - 1) // WINDOW * WINDOW
+            rows = np.zeros((1, WINDOW), "int32")
+            rows[0, : place - start] = numbers[start:place]
+            outputs = np.asarray(WRITER(rows), "float64")[0, place - start - 1]
+            losses.append(special.logsumexp(outputs) - outputs[numbers[place]])
+    loss = sum(losses) / len(losses)
+    return loss, sum(losses) / math.log(2) / sum(map(len, texts)), math.exp(loss)
+
+
+def as_printed(*texts):
+    found = kp.text.evaluate_language_model(WRITER, texts, length=WINDOW, verbose=False)
+    return found.loss, found.bits_per_character, found.perplexity
+
+
+words = " ".join(CORPUS).split()
+compare(
+    "loss, bits a character and perplexity",
+    "loop over pieces",
+    [
+        tuple(" ".join(rng.choice(words, int(rng.integers(1, 30)))) for _ in range(3))
+        for _ in range(options.random)
+    ]
+    + [
+        ("a",),
+        ("", "fish", ""),
+        ("zéro 中",),
+        (" ".join(["fish"] * 40),),
+        ("one", "one fish, two fish"),
+    ],
+    as_printed,
+    by_pieces,
 )
 
 if options.write:
