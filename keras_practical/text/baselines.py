@@ -127,6 +127,6 @@ def baseline(train: LabelledTexts, *, strength: float = 10.0, unit: str = "auto"
         n=len(train),
         vocabulary_size=len(counts.vocabulary_),
         unit=unit,
-        counted_in=unit_of(train.texts, unit),
+        counted_in=unit_of(train.texts, unit=unit),
         pipeline=pipeline,
     )

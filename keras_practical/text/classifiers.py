@@ -13,7 +13,7 @@ from keras_practical.text.vocabulary import SubwordVocabulary
 from keras_practical.utils.checks import check_between, check_count
 from keras_practical.utils.progress import track
 
-__all__ = ["classifier", "predict_texts"]
+__all__ = ["classifier", "known_classes", "named_by", "predict_texts"]
 
 _LENGTH = 512
 
@@ -153,12 +153,37 @@ def predict_texts(
 
 
 def known_classes(model: keras.Model) -> tuple[str, ...]:
-    """Return the names of a text classifier's classes; numbers if it has none."""
+    """Return the names of a text classifier's classes; numbers if it has none.
+
+    Args:
+        model: A model that gives one row of probabilities for each text.
+
+    Returns:
+        One name a class, in the order of the model's outputs.
+
+    Example:
+
+    >>> known_classes(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]))
+    ('0', '1', '2')
+    """
     return class_names_of(model) or tuple(str(n) for n in range(model.output_shape[-1]))
 
 
 def named_by(names: tuple[str, ...], given: Sequence[str]) -> tuple[str, ...]:
-    """Return a model's class names, or as many given ones if it has only numbers."""
+    """Return a model's class names, or as many given ones if it has only numbers.
+
+    Args:
+        names: As `known_classes` gives them.
+        given: Names from elsewhere, such as the texts'.
+
+    Returns:
+        One name a class.
+
+    Example:
+
+    >>> named_by(("0", "1"), ["sports", "weather"]), named_by(("b", "a"), ["a", "b"])
+    (('sports', 'weather'), ('b', 'a'))
+    """
     numbers = tuple(str(number) for number in range(len(names)))
     given = tuple(map(str, given))
     return given if names == numbers and len(given) == len(names) else names

@@ -184,7 +184,7 @@ def explain_text(
     if unit is None:
         unit = model.unit if isinstance(model, TextBaseline) else "auto"
     check_choice("unit", unit, UNITS)
-    units = units_of(text, unit) if isinstance(text, str) else ()
+    units = units_of(text, unit=unit) if isinstance(text, str) else ()
     if not units:
         raise ValueError(f"`text` must have at least one word. Received: {text!r:.60}")
     words = [found.strip() for found in units]

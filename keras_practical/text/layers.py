@@ -19,7 +19,7 @@ _FAR = -1e9
 
 
 class CheckedEmbedding(keras.layers.Embedding):
-    """`Embedding` whose gradient Keras's loss scaling can check for overflow.
+    """An `Embedding` whose gradient Keras's loss scaling can check for overflow.
 
     Under `mixed_float16` a step whose gradient is infinite must be left out. On TensorFlow, Keras
     3.15 looks at one place only of all those where a piece occurs, and lets the others through: one

@@ -30,7 +30,13 @@ from keras_practical.utils.checks import check_between, check_choice, check_coun
 if TYPE_CHECKING:
     from keras_practical.utils.types import Arrays
 
-__all__ = ["LabelledTexts", "TextData", "load_texts", "load_unlabelled_texts"]
+__all__ = [
+    "LabelledTexts",
+    "TextData",
+    "check_labelled",
+    "load_texts",
+    "load_unlabelled_texts",
+]
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class LabelledTexts:
         labels: int64 of shape `(n,)`.
         class_names: One name a class.
         places: Where each text came from: file and line, file, or `source[position]`.
+
+    Raises:
+        ValueError: From `renumbered`, if a text's class is unknown.
 
     Example:
 
@@ -124,7 +133,21 @@ class LabelledTexts:
 
 
 def check_labelled(name: str, texts: Any) -> None:
-    """Raise `ValueError` unless `texts` are `LabelledTexts`."""
+    """Raise `ValueError` unless `texts` are `LabelledTexts`.
+
+    Args:
+        name: The argument's name, for the error.
+        texts: What was given.
+
+    Raises:
+        ValueError: It is something else.
+
+    Example:
+
+    >>> check_labelled("train", ["rain", "goal"])
+    Traceback (most recent call last):
+    ValueError: `train` must be LabelledTexts, such as load_texts(...).train. Received: list
+    """
     if not isinstance(texts, LabelledTexts):
         raise ValueError(
             f"`{name}` must be LabelledTexts, such as load_texts(...).train. "

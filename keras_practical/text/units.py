@@ -47,7 +47,7 @@ _WRITTEN_SPACES = "\u0f0b\u0f0c\u1361"
 LONGEST = 3
 
 
-def units_of(text: str, unit: str = "auto") -> tuple[str, ...]:
+def units_of(text: str, *, unit: str = "auto") -> tuple[str, ...]:
     """Cut a text into words, or into characters where its script has no spaces between words.
 
     A character is what a reader takes for one: a letter with its vowel signs and accents, an emoji
@@ -80,7 +80,7 @@ def units_of(text: str, unit: str = "auto") -> tuple[str, ...]:
     return tuple(found)
 
 
-def features_of(text: str, unit: str = "auto") -> list[str]:
+def features_of(text: str, *, unit: str = "auto") -> list[str]:
     """Return what a text is counted by: its words in lower case, or its short runs of characters.
 
     Punctuation parts words and takes no part, except with `"characters"`; signs and emoji count.
@@ -110,7 +110,7 @@ def features_of(text: str, unit: str = "auto") -> list[str]:
     return found
 
 
-def unit_of(texts: Sequence[str], unit: str = "auto") -> str:
+def unit_of(texts: Sequence[str], *, unit: str = "auto") -> str:
     """Say what texts are counted in: `"words"`, `"characters"` or `"words and characters"`.
 
     Args:

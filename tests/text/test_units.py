@@ -107,12 +107,12 @@ def test_features_and_units_by_hand(text, features, units):
 def test_units_join_to_the_normalized_text():
     text = "  Ein Satz,  ﬁn; 我用\u3000Python3写。 ภาษาไทย \u200bབོད་སྐད 🇫🇷 "
     for unit in ("auto", "words", "characters"):
-        assert "".join(units_of(text, unit)) == kp.text.normalize_text(text, form="NFC")
-    assert units_of("a 下雨", "words") == ("a", " 下雨")
-    assert features_of("A 下雨", "words") == ["a", "下雨"]
-    assert units_of("é 下", "characters") == ("é", " 下")
-    assert features_of("a b", "characters") == ["a", " ", "b", "a ", " b", "a b"]
-    assert [unit_of(["a", "下"]), unit_of(["下!"]), unit_of([]), unit_of(["下"], "words")] == [
+        assert "".join(units_of(text, unit=unit)) == kp.text.normalize_text(text, form="NFC")
+    assert units_of("a 下雨", unit="words") == ("a", " 下雨")
+    assert features_of("A 下雨", unit="words") == ["a", "下雨"]
+    assert units_of("é 下", unit="characters") == ("é", " 下")
+    assert features_of("a b", unit="characters") == ["a", " ", "b", "a ", " b", "a b"]
+    assert [unit_of(["a", "下"]), unit_of(["下!"]), unit_of([]), unit_of(["下"], unit="words")] == [
         "words and characters",
         "characters",
         "words",
