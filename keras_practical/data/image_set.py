@@ -131,12 +131,12 @@ def dataset_of(source: PixelSource) -> tf.data.Dataset:
                 "The data set that is being read has been deleted. Keep what `load_images` "
                 "returned for as long as it is read."
             )
-        indexes = batch
         if source.order is not None:
             images, indexes = source.read_filled(batch)
-        else:
-            images, _ = source.store.read(source.rows[batch])
-        return images, source.labels[indexes]
+            return images, source.labels[indexes]
+        # What broke since it was loaded is left out, and said: black images would be judged.
+        images, readable = source.store.read(source.rows[batch])
+        return images[readable], source.labels[batch[readable]]
 
     def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, batch_labels = tf.numpy_function(

@@ -86,11 +86,12 @@ def origin_of(data: Data) -> DataOrigin:
     )
 
 
-def groups_in_order(data: Data) -> list[str | None] | None:
+def groups_in_order(data: Data, n: int) -> list[str | None] | None:
     """Return the group of each example in the order of reading; `None` if none is known.
 
     Args:
         data: As in `origin_of`.
+        n: How many examples were read.
 
     Returns:
         What each image belongs to, such as its patient; `None` for an image of which it's unknown.
@@ -103,18 +104,18 @@ def groups_in_order(data: Data) -> list[str | None] | None:
 
     >>> from keras_practical import load_images
     >>> digits = load_images("digits", groups=lambda record: record.name[-3:-1], verbose=False)
-    >>> groups_in_order(digits.validation)[:3] is None
-    False
+    >>> len(groups_in_order(digits.validation, len(digits.validation.source)))
+    360
     """
     records = origin_of(data).records
-    if records is not None:
+    if records is not None and len(records) == n:
         groups = [record.group for record in records]
         return None if all(group is None for group in groups) else groups
     sources = (_own(step, "source", PixelSource) for step in _upstream(data))
     if any(record.group is not None for source in sources if source for record in source.records):
         warnings.warn(
             "The images belong to groups, but in which order they come isn't known (after "
-            "shuffling, or after what leaves out or repeats elements). Each image counts as "
+            "shuffling, or where some are left out or repeated). Each image counts as "
             "independent of all others, and intervals are too narrow: give unshuffled data, or "
             "`groups`, one value an example.",
             stacklevel=3,

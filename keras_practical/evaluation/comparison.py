@@ -172,7 +172,7 @@ def compare(
             (first, second), data, from_logits=from_logits, batch_size=batch_size, verbose=verbose
         )
         if groups is None:
-            groups = groups_in_order(data)
+            groups = groups_in_order(data, len(labels))
         first, second = (evaluate_predictions(p, labels, seed=seed) for p in predicted)
     if not np.array_equal(first.labels, second.labels) or first.labels.ndim != 1:
         raise ValueError(

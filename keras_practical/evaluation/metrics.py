@@ -220,7 +220,7 @@ def evaluate(
         labels,
         class_names=names,
         multi_label=multi_label,
-        groups=groups_in_order(data) if groups is None else groups,
+        groups=groups_in_order(data, len(labels)) if groups is None else groups,
         seed=seed,
     )
 

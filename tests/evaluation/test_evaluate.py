@@ -177,3 +177,24 @@ def test_evaluation_draws_its_confusion_matrix():
     several = kp.evaluate_predictions(probabilities, np.eye(2)[[0, 1, 1]], multi_label=True)
     with pytest.raises(ValueError, match=r"one label for each example.*\(3, 2\)"):
         several.plot()
+
+
+@pytest.mark.tf_only
+def test_a_held_out_photo_that_breaks_meanwhile_is_not_judged_as_black(tmp_path):
+    """Here black is the second class: black images in place of broken ones would be wrong."""
+    for name, value in (("bright", 250), ("dark", 0)):
+        (tmp_path / name).mkdir()
+        for number in range(20):
+            pixels = np.full((8, 8, 3), value, "uint8")
+            pixels[0, 0] = number
+            keras.utils.save_img(tmp_path / name / f"{number}.png", pixels, scale=False)
+    photos = kp.load_images(tmp_path, image_size=8, cache=None, verbose=False)
+    held_out = photos.index.split("validation")
+    victim = next(record for record in held_out if record.label == 0)
+    (tmp_path / victim.name).unlink()
+    layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([*layers, keras.layers.Dense(2, activation="softmax")])
+    model.layers[-1].set_weights([np.array([[1.0, -1.0]] * 3), np.array([-200.0, 200.0])])
+    with pytest.warns(UserWarning, match="Left out"):
+        found = kp.evaluate(model, photos.validation, verbose=False)
+    assert (found.accuracy, found.n) == (1.0, len(held_out) - 1)
