@@ -86,7 +86,7 @@ def proportion_interval(values: np.ndarray, *, groups: np.ndarray | None = None)
     >>> [round(bound, 2) for bound in proportion_interval(right)]
     [0.91, 1.0]
     >>> [round(bound, 2) for bound in proportion_interval(right, groups=np.arange(40) // 5)]
-    [0.71, 1.0]
+    [0.75, 1.0]
 
     Reference:
         With groups, the proportion of a beta-binomial model, with all proportions and all
@@ -214,7 +214,7 @@ def difference_interval(
     Example:
 
     >>> [round(bound, 3) for bound in difference_interval(3, 12, 100)]
-    [0.011, 0.174]
+    [0.016, 0.174]
 
     Reference:
         Tango, *Equivalence test and confidence interval for the difference in proportions for the
