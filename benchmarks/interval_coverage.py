@@ -131,6 +131,39 @@ def cover_groups():
         )
 
 
+def scored(rng, groups, pure, spread):
+    """Return the probabilities of two classes, labels and groups whose scores lie apart."""
+    grouping = np.repeat(np.arange(groups), rng.integers(2, 21, groups))
+    labels = rng.integers(0, 2, len(grouping))
+    if pure:
+        labels = (rng.permutation(groups) % 2)[grouping]
+    noise = rng.normal(size=len(grouping)) * (1.44 - spread**2) ** 0.5
+    scores = 1.2 * (2 * labels - 1) + spread * rng.normal(size=groups)[grouping] + noise
+    positive = 1 / (1 + np.exp(-1.2 * scores))
+    return np.stack([1 - positive, positive], axis=1), labels, grouping
+
+
+def cover_figures():
+    """Print the coverage of all intervals of an evaluation over groups."""
+    for pure in (True, False):
+        for spread in (0.3, 0.8):
+            probabilities, labels, _ = scored(np.random.default_rng(99), 30_000, pure, spread)
+            truth = kp.evaluate_predictions(probabilities, labels)
+            for groups in (5, 10, 50):
+                held = {number: [] for number in NUMBERS}
+                for draw in range(options.draws):
+                    probabilities, labels, grouping = scored(
+                        np.random.default_rng(draw), groups, pure, spread
+                    )
+                    found = kp.evaluate_predictions(probabilities, labels, groups=grouping)
+                    for what in NUMBERS:
+                        low, high = getattr(found, f"{what}_interval")
+                        held[what].append(low <= getattr(truth, what) <= high)
+                shown = ", ".join(f"{what} {100 * np.mean(held[what]):.1f}" for what in NUMBERS)
+                kind = "one class a group" if pure else "both classes in a group"
+                print(f"{kind}, spread {spread}, {groups} groups: {shown} %", flush=True)
+
+
 def cover_single():
     """Print the coverage of intervals of examples that stand by themselves."""
     for name, (shares, distance) in SCENARIOS.items():
@@ -173,5 +206,6 @@ def cover_single():
 
 if options.groups:
     cover_groups()
+    cover_figures()
 else:
     cover_single()

@@ -14,14 +14,13 @@ from keras_practical.data.origin import groups_in_order
 from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
 from keras_practical.evaluation.prediction import predict_side_by_side
 from keras_practical.utils.cross_entropy import cross_entropies
-from keras_practical.utils.intervals import difference_interval, mean_interval
+from keras_practical.utils.intervals import Interval, difference_interval, mean_interval
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import Data
 
 __all__ = ["Comparison", "compare"]
 
-Interval = tuple[float, float]
 # Differences that chance brings more seldom count as real.
 _LEVEL = 0.05
 

@@ -41,8 +41,8 @@ class CrossValidation:
 
     Attributes:
         accuracy: Mean accuracy over all images and repeats, in [0, 1].
-        accuracy_interval: 95 % bounds, of `evaluation.proportion_interval`: images of one group
-            count as what they are, alike.
+        accuracy_interval: 95 % bounds, of `evaluation.proportion_interval`: they allow for how
+            alike the images of a group are.
         fold_accuracies: Of each fold of each repeat, shape `(repeats, folds)`.
         evaluation: The first repeat's `Evaluation`.
         probabilities: For each image, by the models that haven't seen it: shape

@@ -17,6 +17,7 @@ from keras_practical.evaluation.prediction import predict_with_labels, predict_w
 from keras_practical.models.class_names import class_names_of
 from keras_practical.utils.cross_entropy import cross_entropies
 from keras_practical.utils.intervals import (
+    Interval,
     auc_interval,
     confusion_interval,
     independent_examples,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluation", "evaluate", "evaluate_predictions"]
 
-Interval = tuple[float, float]
 _UNKNOWN = (0.0, 1.0)
 
 
@@ -286,7 +286,7 @@ def evaluate_predictions(
         f1_interval = confusion_interval(matrix, _macro_f1, seed=seed)
     losses = cross_entropies(probabilities, labels, multi_label=multi_label)
     hits, counts, calls = (truth & predicted).sum(0), truth.sum(0), predicted.sum(0)
-    auc, bounds = _roc_auc(truth, probabilities, share)
+    auc, bounds = _roc_auc(truth, probabilities, grouping, share)
     loss_low, loss_high = mean_interval(losses, groups=grouping, seed=seed)
     return Evaluation(
         accuracy=float(right.mean()),
@@ -353,10 +353,12 @@ def _over_labels(
     return value, (float(low), float(high))
 
 
-def _roc_auc(truth: np.ndarray, probabilities: np.ndarray, share: float) -> tuple[float, Interval]:
+def _roc_auc(
+    truth: np.ndarray, probabilities: np.ndarray, grouping: np.ndarray | None, share: float
+) -> tuple[float, Interval]:
     """Return the mean area of each class against the others; `nan` if none can be told.
 
-    `share` is the part of the examples that count as independent ones.
+    `share` is the part of the examples that count as independent ones where an area is 0 or 1.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -370,12 +372,39 @@ def _roc_auc(truth: np.ndarray, probabilities: np.ndarray, share: float) -> tupl
         if positives and negatives:
             area = float(roc_auc_score(truth[:, column], probabilities[:, column]))
             areas.append(area)
-            independent = (max(1.0, share * count) for count in (positives, negatives))
+            part = share
+            if grouping is not None and 0 < area < 1:
+                part = _independent_part(truth[:, column], probabilities[:, column], grouping)
+            independent = (max(1.0, part * count) for count in (positives, negatives))
             bounds.append(auc_interval(area, *independent))
     if not areas:
         return float("nan"), _UNKNOWN
     low, high = np.mean(bounds, axis=0)
     return float(np.mean(areas)), (float(low), float(high))
+
+
+def _independent_part(member: np.ndarray, scores: np.ndarray, grouping: np.ndarray) -> float:
+    """Return the part of the examples that count as independent ones for an area.
+
+    By how much more sums over groups scatter than single examples do, in how many of the others
+    each example is placed right of (Obuchowski, *Nonparametric analysis of clustered ROC curve
+    data*, Biometrics 53, 1997), with Student's distribution for few groups.
+    """
+    from scipy.stats import norm, rankdata, t
+
+    groups = int(grouping.max()) + 1
+    if groups < 2:
+        return 1 / len(scores)
+    ranks = rankdata(scores)
+    placed = np.empty(len(scores))
+    # Members are placed right above the others, the others below them.
+    for side, sign in ((member, 1), (~member, -1)):
+        others = ranks[side] - rankdata(scores[side])
+        placed[side] = sign * (others - others.mean()) / (side.sum() * (~side).sum())
+    sums = np.bincount(grouping, placed)
+    scatter = float(sums @ sums) * groups / (groups - 1) / float(placed @ placed)
+    quantiles = norm.ppf(0.975) / t.ppf(0.975, groups - 1)
+    return float(quantiles**2 / max(1.0, scatter))
 
 
 def _shares(hits: np.ndarray, sizes: np.ndarray) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from keras_practical.data.groups import group_numbers
 from keras_practical.evaluation.outputs import predictions_and_labels
 from keras_practical.utils.checks import check_between, check_count
 from keras_practical.utils.intervals import (
+    Interval,
     independent_examples,
     proportion_interval,
     wilson_bounds,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["OperatingPoint", "sensitivity_at_specificity"]
 
 _DRAWS = 2000
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,7 +161,8 @@ def learning_curve(
     equivalent in plain Keras.
 
     Args:
-        embeddings: All images there are.
+        embeddings: All images there are. Those of one group (`load_images(groups=...)`) stay on one
+            side of each division.
         points: Sizes of training set to measure, >= 4, from a sixteenth to all of the training
             part; each smaller set is part of the larger one.
         repeats: How often to divide anew into training and test images, >= 2.
@@ -174,7 +175,7 @@ def learning_curve(
 
     Raises:
         ValueError: An argument is out of range, or there are too few images: at least 16 of each
-            class.
+            class, from as many groups as the held-out part goes into the whole.
 
     Example:
 
@@ -203,6 +204,15 @@ def learning_curve(
         )
     fractions = np.geomspace(1 / 16, 1, points)
     grouping = group_numbers(None, len(labels), index=embeddings.index or ())
+    if grouping is not None:
+        parts = _parts(test_fraction)
+        for label, name in enumerate(embeddings.class_names):
+            own = len(np.unique(grouping[labels == label]))
+            if own < parts:
+                raise ValueError(
+                    f"A learning curve that holds out 1 of {parts} parts needs {parts} groups of "
+                    f"each class. Received: {own} of {name!r}"
+                )
     # Whether each image was right, for each division and size; NaN where it was trained on.
     rights = np.full((repeats, points, len(labels)), np.nan)
     sizes = np.zeros(points)
@@ -258,6 +268,11 @@ def _share(count: int, fraction: float) -> int:
     return max(2, round(count * fraction))
 
 
+def _parts(test_fraction: float) -> int:
+    """Return into how many parts groups are divided, one of which is held out."""
+    return max(2, round(1 / test_fraction))
+
+
 def _divided(
     labels: np.ndarray, grouping: np.ndarray | None, test_fraction: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -273,7 +288,7 @@ def _divided(
     from sklearn.model_selection import StratifiedGroupKFold
 
     splitter = StratifiedGroupKFold(
-        max(2, round(1 / test_fraction)), shuffle=True, random_state=int(rng.integers(2**31))
+        _parts(test_fraction), shuffle=True, random_state=int(rng.integers(2**31))
     )
     train, test = next(splitter.split(labels, labels, grouping))
     # Group after group, as they would be collected.

@@ -205,6 +205,20 @@ def test_calibration_error_by_chance_grows_with_groups():
     assert grouped.error_by_chance > 1.5 * alone.error_by_chance
 
 
+def test_area_over_groups_is_that_of_groups_of_one_size():
+    """Six equal images of a patient say what one does."""
+    rng = np.random.default_rng(0)
+    truths = np.arange(40) % 2
+    positive = 1 / (1 + np.exp(-rng.normal(size=40) - 1.5 * truths))
+    chances = np.stack([1 - positive, positive], axis=1)
+    one = kp.evaluate_predictions(chances, truths)
+    six = kp.evaluate_predictions(
+        chances.repeat(6, 0), truths.repeat(6), groups=np.arange(240) // 6
+    )
+    assert six.roc_auc == pytest.approx(one.roc_auc)
+    assert np.ptp(six.roc_auc_interval) == pytest.approx(np.ptp(one.roc_auc_interval), rel=0.1)
+
+
 # Comparison
 
 
@@ -325,3 +339,10 @@ def test_learning_curve_keeps_groups_whole(monkeypatch):
     # Labels have nothing to do with what images show: known patients would give it away.
     assert curve.accuracies.mean() < 0.65
     assert curve.independent < 100
+    rare = (np.arange(300) >= 280).astype(int)
+    records = [
+        ImageRecord(f"{i}", label, group=f"{i % 2 if label else i}") for i, label in enumerate(rare)
+    ]
+    few = kp.Embeddings(data.features, rare, tuple(records), ("ill", "well"))
+    with pytest.raises(ValueError, match=r"needs 4 groups of each class\. Received: 2 of 'well'"):
+        kp.learning_curve(few, **QUIET)

@@ -146,14 +146,6 @@ def test_a_unit_can_be_chosen():
         kp.text.explain_text(judge, "\u200b")
 
 
-def test_baseline_can_be_stored():
-    import pickle
-
-    judge = kp.text.baseline(labelled(["下雨", "goal"], [1, 0]))
-    again = pickle.loads(pickle.dumps(judge))
-    np.testing.assert_array_equal(again.predict_proba(["雨"]), judge.predict_proba(["雨"]))
-
-
 def test_summaries_count_characters_without_spaces(capsys):
     kp.text.load_texts((["今天下雨", "球队获胜"], ["w", "s"]), validation_fraction=0)
     kp.text.load_unlabelled_texts(["今天下雨"])
