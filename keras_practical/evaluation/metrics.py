@@ -358,7 +358,8 @@ def _roc_auc(
 ) -> tuple[float, Interval]:
     """Return the mean area of each class against the others; `nan` if none can be told.
 
-    `share` is the part of the examples that count as independent ones where an area is 0 or 1.
+    `share` is the part of the examples that count as independent ones where scores say nothing of
+    that: all tied, or an area of 0 or 1.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -373,8 +374,10 @@ def _roc_auc(
             area = float(roc_auc_score(truth[:, column], probabilities[:, column]))
             areas.append(area)
             part = share
-            if grouping is not None and 0 < area < 1:
-                part = _independent_part(truth[:, column], probabilities[:, column], grouping)
+            if grouping is not None:
+                part = _independent_part(
+                    truth[:, column], probabilities[:, column], grouping, otherwise=share
+                )
             independent = (max(1.0, part * count) for count in (positives, negatives))
             bounds.append(auc_interval(area, *independent))
     if not areas:
@@ -383,12 +386,15 @@ def _roc_auc(
     return float(np.mean(areas)), (float(low), float(high))
 
 
-def _independent_part(member: np.ndarray, scores: np.ndarray, grouping: np.ndarray) -> float:
+def _independent_part(
+    member: np.ndarray, scores: np.ndarray, grouping: np.ndarray, *, otherwise: float
+) -> float:
     """Return the part of the examples that count as independent ones for an area.
 
     By how much more sums over groups scatter than single examples do, in how many of the others
     each example is placed right of (Obuchowski, *Nonparametric analysis of clustered ROC curve
-    data*, Biometrics 53, 1997), with Student's distribution for few groups.
+    data*, Biometrics 53, 1997), with Student's distribution for few groups. `otherwise` is for
+    scores that don't scatter.
     """
     from scipy.stats import norm, rankdata, t
 
@@ -401,8 +407,11 @@ def _independent_part(member: np.ndarray, scores: np.ndarray, grouping: np.ndarr
     for side, sign in ((member, 1), (~member, -1)):
         others = ranks[side] - rankdata(scores[side])
         placed[side] = sign * (others - others.mean()) / (side.sum() * (~side).sum())
+    single = float(placed @ placed)
+    if not single:
+        return otherwise
     sums = np.bincount(grouping, placed)
-    scatter = float(sums @ sums) * groups / (groups - 1) / float(placed @ placed)
+    scatter = float(sums @ sums) * groups / (groups - 1) / single
     quantiles = norm.ppf(0.975) / t.ppf(0.975, groups - 1)
     return float(quantiles**2 / max(1.0, scatter))
 

@@ -165,6 +165,7 @@ def test_evaluate_asks_the_index_for_groups(tmp_path):
         folder, image_size=8, groups=lambda record: record.name.split("_")[0], **QUIET
     )
     layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    keras.utils.set_random_seed(0)
     model = keras.Sequential([*layers, keras.layers.Softmax()])
     found = kp.evaluate(model, photos.validation, **QUIET)
     patients = {record.group for record in photos.index.split("validation")}
@@ -217,6 +218,16 @@ def test_area_over_groups_is_that_of_groups_of_one_size():
     )
     assert six.roc_auc == pytest.approx(one.roc_auc)
     assert np.ptp(six.roc_auc_interval) == pytest.approx(np.ptp(one.roc_auc_interval), rel=0.1)
+
+
+@pytest.mark.parametrize("positive", [0.5, 1.0])
+def test_area_over_groups_of_scores_that_all_tie(positive):
+    labels, grouping = np.arange(24) % 2, np.arange(24) // 4
+    found = kp.evaluate_predictions(np.full(24, positive), labels, groups=grouping)
+    low, high = found.roc_auc_interval
+    assert found.roc_auc == 0.5
+    assert 0 < low < 0.3
+    assert 0.7 < high < 1
 
 
 # Comparison
