@@ -19,7 +19,18 @@ from keras_practical.detection.written import (
 
 # Names that tools give their columns, in lower case.
 _COLUMNS = {
-    "path": ("path", "filename", "file", "image", "image_path", "file_name", "image_id", "imageid"),
+    "path": (
+        "path",
+        "filename",
+        "file",
+        "image",
+        "image_path",
+        "file_name",
+        "image_name",
+        "image_names",
+        "image_id",
+        "imageid",
+    ),
     "label": (
         "class",
         "label",
