@@ -7,9 +7,6 @@ from PIL import Image
 
 from keras_practical.detection import build, detect, evaluate, fine_tune, load_annotations
 
-# Also run on JAX.
-pytestmark = pytest.mark.any_backend
-
 COLORS = {"WBC": (250, 250, 250), "RBC": (30, 30, 250)}
 
 
@@ -90,7 +87,7 @@ def test_a_detector_learns_from_files_and_is_judged_on_others(write, options, tm
 
     keras.utils.set_random_seed(0)
     model = build(network(), training, train_backbone=True, object_pixels=24, seed=0, verbose=False)
-    fine_tune(model, training, epochs=4, max_learning_rate=1e-2, verbose=0)
+    fine_tune(model, training, epochs=3, max_learning_rate=1e-2, verbose=0)
     assert evaluate(model, test, verbose=False).average_precision_50 > 0.9
 
     # The surest box of each kind lies on that kind's square.
