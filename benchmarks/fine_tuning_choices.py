@@ -29,7 +29,7 @@ import keras_practical as kp
 from keras_practical.data.origin import origin_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-from shared_data import data_folder
+from shared_data import data_folder, lung_papers
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 CUT = "block_12_add"
@@ -61,12 +61,11 @@ def folder(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return a folder's training photos at 224 pixels, their labels and groups."""
     groups = None
     if name == "lung_ct":
-        rows = (data_folder() / name / "names.csv").read_text().splitlines()[1:]
-        parts = [row.split(",") for row in rows]
+        places = lung_papers().items()
         groups = {
-            f"{label}/{file}": original.split("-")[0].split("%")[0]
-            for split, label, file, original in parts
-            if split == "train"
+            place.removeprefix("train/"): paper
+            for place, paper in places
+            if place.startswith("train/")
         }
     data = kp.load_images(
         data_folder() / name / "train",
@@ -156,7 +155,7 @@ def train(
         peak / 25, int(0.75 * steps), warmup_target=peak, warmup_steps=int(0.25 * steps)
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.01)
-    trained, data = model, CachedViews(images[None], labels, seed)
+    trained, views = model, images[None]
     if decay < 1.0:
         groups = kp.transfer.layer_groups(model)
         kp.training.scale_learning_rates(
@@ -171,9 +170,9 @@ def train(
         features = keras.layers.GlobalAveragePooling2D()(late(inputs))
         trained = keras.Model(inputs, model.layers[-1](features))
         early = keras.Model(backbone.input, cut)
-        data = CachedViews(views_at_cut(early, images, augmentation), labels, seed)
+        views = views_at_cut(early, images, augmentation)
     trained.compile(optimizer, "sparse_categorical_crossentropy")
-    trained.fit(data, epochs=epochs, shuffle=False, verbose=0)
+    trained.fit(CachedViews(views, labels, seed), epochs=epochs, shuffle=False, verbose=0)
 
 
 def run(name: str, count: int, seed: int, output: Path) -> None:

@@ -22,8 +22,6 @@ pixels (`multi-scale`) .781 (.685-.851); that one fine-tuned .778 ± .006; with 
 """
 
 import argparse
-import csv
-import itertools
 import os
 import sys
 import time
@@ -38,11 +36,10 @@ import keras_practical as kp
 from keras_practical.data.image_set import dataset_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-from shared_data import data_folder
+from shared_data import data_folder, lung_papers
 
 SIZE = 320
 LAYERS = ("block_6_expand_relu", "block_10_project_BN", "block_13_expand_relu")
-SCANS_APART = 6  # Slices of one LIDC scan have numbers close to each other.
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--recipe", choices=["probe", "multi-scale", "fine-tuned", "augmented"])
@@ -62,34 +59,15 @@ options = parser.parse_args()
 FOLDER = data_folder() / "lung_ct"
 
 
-def papers() -> dict[str, str]:
-    """Return the paper, patient or scan of each picture."""
-    with (FOLDER / "names.csv").open() as table:
-        rows = list(csv.DictReader(table))
-    found, numbers = {}, {}
-    for row in rows:
-        name = row["original_name"]
-        stem = name.rsplit(".", 1)[0]
-        place = f"{row['split']}/{row['class']}/{row['file']}"
-        if row["class"] == "covid":
-            found[place] = "paper " + name.split("-")[0]
-        elif stem.isdigit() and name.endswith(".png"):
-            numbers[place] = int(stem)
-        else:
-            found[place] = "article " + stem.split("%")[0]
-    ordered = sorted(numbers, key=numbers.__getitem__)
-    scan = 0
-    for before, place in itertools.pairwise([None, *ordered]):
-        if before is None or numbers[place] - numbers[before] > SCANS_APART:
-            scan = numbers[place]
-        found[place] = f"scan {scan}"
-    return found
-
-
 def load(size: int) -> kp.ImageData:
     """Load both official parts."""
     return kp.load_images(
-        FOLDER, image_size=size, groups=papers(), batch_size=16, seed=options.seed, verbose=False
+        FOLDER,
+        image_size=size,
+        groups=lung_papers(),
+        batch_size=16,
+        seed=options.seed,
+        verbose=False,
     )
 
 

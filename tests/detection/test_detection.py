@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 from shared_data import data_folder, keras_home
+from tiny import strided_network
 
 import keras_practical as kp
 from keras_practical.detection import (
@@ -32,19 +33,6 @@ from keras_practical.detection.targets import targets as planned
 pytestmark = pytest.mark.any_backend
 
 COLORS = ((250, 250, 250), (30, 30, 250))
-
-
-def network(side=None, again=()):
-    """Return an untrained network with maps of strides 8 and 16."""
-    layers = [keras.Input((side, side, 3)), keras.layers.Rescaling(1 / 127.5, offset=-1)]
-    for width in (8, 16, 32, 32):
-        for strides in (2, *again):
-            layers += [
-                keras.layers.Conv2D(width, 3, strides=strides, padding="same", use_bias=False),
-                keras.layers.BatchNormalization(momentum=0.8),
-                keras.layers.ReLU(),
-            ]
-    return keras.Sequential(layers, name="small")
 
 
 def picture(rng, squares, side=96):
@@ -78,7 +66,7 @@ def pictures(seed, n, classes=1):
 def small_detector(data, **options):
     keras.utils.set_random_seed(0)
     settings = {"train_backbone": True, "object_pixels": 24, "seed": 0, "verbose": False}
-    backbone = options.pop("backbone", None) or network()
+    backbone = options.pop("backbone", None) or strided_network()
     return build(backbone, data, **{**settings, **options})
 
 
@@ -86,7 +74,7 @@ def small_detector(data, **options):
 def trained():
     """Return a detector of two kinds of squares, and the data that it learnt from."""
     data = pictures(0, 8, classes=2)
-    model = small_detector(data, backbone=network(again=(1,)))
+    model = small_detector(data, backbone=strided_network(again=(1,)))
     fine_tune(model, data, epochs=4, max_learning_rate=1e-2, verbose=0)
     return model, data
 
@@ -386,7 +374,7 @@ def test_frozen_backbone_stays_as_it_was():
 def test_a_backbone_of_fixed_size_gets_windows_and_tiles_of_it():
     data = pictures(0, 3)
     keras.utils.set_random_seed(0)
-    model = build(network(64), data, object_pixels=24, verbose=False)
+    model = build(strided_network(64), data, object_pixels=24, verbose=False)
     assert model.input_shape == (None, 64, 64, 3)
     assert Windows(model, data)[0][0].shape == (8, 64, 64, 3)
     assert isinstance(detect(model, data.images[0].source, threshold=0.9), Detections)
@@ -405,7 +393,7 @@ def test_build_says_what_it_decided_and_that_there_is_little(capsys):
     rng = np.random.default_rng(0)
     data = DetectionData((picture(rng, [(10, 10, 20, 0)] * 8),), ("white",))
     with pytest.warns(UserWarning, match="little to learn from: 1 image with objects"):
-        build(network(), data)
+        build(strided_network(), data)
     assert "build: objects of 13–30 pixels, scaled to 48; stride 8" in capsys.readouterr().out
 
 
@@ -531,11 +519,11 @@ def test_bad_arguments(trained):
             "may have one RandomGeometry",
         ),
         (lambda: fine_tune(model, data, epochs=0), "`epochs`"),
-        (lambda: build(network(), blank), "`data` must have at least one box"),
+        (lambda: build(strided_network(), blank), "`data` must have at least one box"),
         (lambda: build("MobileNetV9", data), "`backbone` must be one of"),
         (lambda: build("InceptionV3", data), "maps aren't in step .* Received: 'InceptionV3'"),
         (lambda: build(dense, data), "`backbone` must be a name .* input shape"),
-        (lambda: build(network(), data, object_pixels=0), "`object_pixels`"),
+        (lambda: build(strided_network(), data, object_pixels=0), "`object_pixels`"),
         (lambda: detect(model, "no.jpg"), "Can't read no.jpg: there is no such file"),
         (lambda: detect(model, data.images[0].source, threshold=2), "`threshold`"),
         (lambda: detect(model, data.images[0].source, tta="ten"), "`tta` must be one of"),

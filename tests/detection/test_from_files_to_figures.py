@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import strided_network
 
 from keras_practical.detection import build, detect, evaluate, fine_tune, load_annotations
 
@@ -27,7 +28,7 @@ def cells(seed, count):
 def write_table(folder, drawn):
     """Write images in `images/` and one table as that of the BCCD cells."""
     (folder / "images").mkdir(parents=True)
-    rows = ["filename,cell_type,xmin,xmax,ymin,ymax"]
+    rows = ["image_name,cell_type,xmin,xmax,ymin,ymax"]
     for number, (pixels, boxes) in enumerate(drawn):
         name = f"BloodImage_{number:05}.png"
         Image.fromarray(pixels).save(folder / "images" / name)
@@ -56,18 +57,6 @@ def write_voc(folder, drawn):
     return folder
 
 
-def network():
-    layers = [keras.Input((None, None, 3)), keras.layers.Rescaling(1 / 127.5, offset=-1)]
-    for width in (8, 16, 32, 32):
-        for strides in (2, 1):
-            layers += [
-                keras.layers.Conv2D(width, 3, strides=strides, padding="same", use_bias=False),
-                keras.layers.BatchNormalization(momentum=0.8),
-                keras.layers.ReLU(),
-            ]
-    return keras.Sequential(layers, name="small")
-
-
 @pytest.mark.parametrize(
     ("write", "options"), [(write_table, {"columns": {"label": "cell_type"}}), (write_voc, {})]
 )
@@ -86,7 +75,14 @@ def test_a_detector_learns_from_files_and_is_judged_on_others(write, options, tm
         assert found == {(kind, tuple(map(int, edges))) for kind, edges in boxes}
 
     keras.utils.set_random_seed(0)
-    model = build(network(), training, train_backbone=True, object_pixels=24, seed=0, verbose=False)
+    model = build(
+        strided_network(again=(1,)),
+        training,
+        train_backbone=True,
+        object_pixels=24,
+        seed=0,
+        verbose=False,
+    )
     fine_tune(model, training, epochs=3, max_learning_rate=1e-2, verbose=0)
     assert evaluate(model, test, verbose=False).average_precision_50 > 0.9
 

@@ -24,6 +24,19 @@ def tiny_backbone(seed=0):
     )
 
 
+def strided_network(side=None, again=()):
+    """Return an untrained network with maps of strides 8 and 16."""
+    layers = [keras.Input((side, side, 3)), keras.layers.Rescaling(1 / 127.5, offset=-1)]
+    for width in (8, 16, 32, 32):
+        for strides in (2, *again):
+            layers += [
+                keras.layers.Conv2D(width, 3, strides=strides, padding="same", use_bias=False),
+                keras.layers.BatchNormalization(momentum=0.8),
+                keras.layers.ReLU(),
+            ]
+    return keras.Sequential(layers, name="small")
+
+
 def tiny_data(n=24, classes=3, seed=0):
     """Return uint8 images of shape (n, 8, 8, 3) whose class is their brightest channel."""
     rng = np.random.default_rng(seed)
