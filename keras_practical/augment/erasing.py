@@ -29,7 +29,7 @@ class RandomErasing(keras.layers.RandomErasing):
     Example:
 
     >>> image = keras.ops.full((1, 4, 4, 3), 200.0)
-    >>> layer = RandomErasing(factor=(1, 1), fill_value=0.0)
+    >>> layer = RandomErasing(factor=(1, 1), fill_value=0.0, seed=0)
     >>> float(keras.ops.min(layer(image))), float(keras.ops.min(layer(image, training=False)))
     (0.0, 200.0)
 

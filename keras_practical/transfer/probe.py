@@ -29,7 +29,6 @@ __all__ = ["Probe", "fit_probe", "linear_probe"]
 
 # Of the penalty's inverse, for standardized features.
 _STRENGTHS = (1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
-# The logit of a class without examples.
 
 
 @dataclass(frozen=True, kw_only=True)
