@@ -242,7 +242,7 @@ def _fit_head(
                 )
                 for fit, judge in splitter.split(features, train.labels)
             ]
-            strength = best_strength(
+            strength, _ = best_strength(
                 folds, head.units, strengths=_STRENGTHS, start=strength, scale=False
             )
     kernel, bias = linear_head(features, train.labels, head.units, strength=strength, scale=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,6 @@ class FeatureBatches(keras.utils.PyDataset):
             one of its augmented views.
         batch_size: Images a batch.
         order: Draws the order of each epoch.
-        labels: Labels as `fit` would get them. Default: those of the embeddings.
         sample_weight: One number an image, if they count differently.
 
     Example:
@@ -53,12 +52,11 @@ class FeatureBatches(keras.utils.PyDataset):
         batch_size: int,
         order: EpochOrder,
         *,
-        labels: np.ndarray | None = None,
         sample_weight: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self._embeddings = embeddings
-        self._labels = embeddings.labels if labels is None else labels
+        self._labels = embeddings.labels
         self._sample_weight = sample_weight
         self._batch_size = batch_size
         self.epoch_order = order
@@ -95,16 +93,19 @@ class HeadTraining:
         head: The classifier's head as a compiled model of its own, on the same layers.
         train: Batches of features.
         validation_data: Features and labels, or `None`.
+        embeddings: Features with the labels and weights that `train` has, in the data's order.
 
     Example:
 
-    >>> HeadTraining(keras.Sequential(), None, None).validation_data is None
+    >>> found = Embeddings(np.eye(2), np.arange(2), (), ("a", "b"))
+    >>> HeadTraining(keras.Sequential(), None, None, found).validation_data is None
     True
     """
 
     head: keras.Model
     train: Any
     validation_data: Any
+    embeddings: Embeddings
 
     def finish(self, model: keras.Model) -> None:
         """Hand over to the classifier what training left behind beside the weights."""
@@ -121,6 +122,7 @@ def head_training(
     verbose: bool,
     backbone: BackbonePart | None = None,
     seed: int = 0,
+    solving: bool = False,
 ) -> HeadTraining | str:
     """Embed the data for the frozen phase, if training on features gives the same result.
 
@@ -133,6 +135,8 @@ def head_training(
         verbose: Whether to show progress.
         backbone: As in `fine_tune`.
         seed: Decides the order of arrays.
+        solving: Whether the head will be solved for, which the images as they are serve for unless
+            `views` asks for more.
 
     Returns:
         A `HeadTraining` or, as a text, why there is none.
@@ -155,13 +159,13 @@ def head_training(
         return "the head doesn't stand on one vector of frozen features"
     augmentation = _leading_random_layers(body)
     random = random_layer(body)
-    if views is None and random is not None:
+    if views is None and random is not None and not solving:
         remedy = "views=4 embeds four draws" if augmentation else "views=1 trains without it"
         return f"{random.name!r} draws anew in each epoch; {remedy}"
 
     def embedded(data: Data, **options: Any) -> Embeddings:
-        # Only the images: labels and weights go to `fit` as they are.
-        pair = (data[0], np.zeros(len(data[0]), int)) if isinstance(data, tuple | list) else data
+        # Of arrays the places only: labels and weights go to `fit` as they are.
+        pair = (data[0], np.arange(len(data[0]))) if isinstance(data, tuple | list) else data
         return embed(
             body,
             pair,
@@ -172,26 +176,31 @@ def head_training(
             **options,
         )
 
-    features = embedded(train, augmentation=augmentation or None, views=views or 1)
+    drawn = None if solving and views is None else augmentation or None
+    features = embedded(train, augmentation=drawn, views=views or 1)
     held_out = None if validation_data is None else embedded(validation_data)
     validation: tuple[np.ndarray, ...] | None = None
     if held_out is not None:
         validation = (held_out.features, held_out.labels)
         if isinstance(validation_data, tuple | list):
-            validation = (held_out.features, *map(np.asarray, validation_data[1:]))
+            parts = (np.asarray(part)[held_out.labels] for part in validation_data[1:])
+            validation = (held_out.features, *parts)
     source = origin_of(train).source
-    given = [np.asarray(part) for part in train[1:]] if isinstance(train, tuple | list) else []
+    weights = None
+    if isinstance(train, tuple | list):
+        labels, *others = (np.asarray(part)[features.labels] for part in train[1:])
+        weights = others[0] if others else None
+        features = replace(features, labels=labels, sample_weight=weights)
     batches = FeatureBatches(
         features,
         source.batch_size if source else 32,
         EpochOrder(len(features), source.order.seed if source and source.order else seed),
-        labels=given[0] if given else None,
-        sample_weight=given[1] if len(given) > 1 else None,
+        sample_weight=weights,
     )
     head.compile(optimizer=model.optimizer, **compiled_settings(model))
     build_metrics(model, batches[0][1], head(batches[0][0]))
     batches.epoch_order.set_epoch(0)
-    return HeadTraining(head, batches, validation)
+    return HeadTraining(head, batches, validation, features)
 
 
 def _problem_of_model(model: keras.Model) -> str | None:

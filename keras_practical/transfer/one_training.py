@@ -63,7 +63,7 @@ class OneTraining(keras.callbacks.Callback):
         self.callbacks = list(callbacks)
         self.stopped_by: keras.callbacks.Callback | None = None
         self._whole = model
-        self._epochs = epochs
+        self.epochs = epochs
         self._after_epoch = after_epoch
         self._begun = False
         self._noted: dict[str, np.ndarray] | None = None
@@ -82,7 +82,7 @@ class OneTraining(keras.callbacks.Callback):
         """Pass on `fit`'s parameters, with the epochs of both phases."""
         super().set_params(params)
         for callback in self.callbacks:
-            callback.set_params({**params, "epochs": self._epochs})
+            callback.set_params({**params, "epochs": self.epochs})
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begin once; a later phase only gives `EarlyStopping` its patience anew."""
@@ -94,6 +94,14 @@ class OneTraining(keras.callbacks.Callback):
                 callback.wait, callback.stopped_epoch = 0, 0
         self._begun = True
         self._recall()
+
+    def show_epoch(self, model: keras.Model, epoch: int, logs: dict[str, Any]) -> None:
+        """Show the callbacks an epoch that no `fit` ran, as one in which `model` was trained."""
+        self.set_model(model)
+        self.set_params({"verbose": 0, "epochs": self.epochs, "steps": None})
+        self.on_train_begin()
+        self._pass_on("on_epoch_begin", epoch)
+        self._pass_on("on_epoch_end", epoch, logs)
 
     def finish(self) -> None:
         """End the training for the callbacks."""
@@ -163,7 +171,7 @@ class TrainingBackup:
 
     It holds what is needed to end with the very weights of a run that wasn't killed: all variables
     of the model (random states too), the optimizer's, what Keras's callbacks noted, the history,
-    and what was drawn or found at the start.
+    what was drawn or found at the start, and the weights at the start of the second phase.
 
     Args:
         callbacks: The user's; the backup lies in the folder of the `BackupAndRestore` among them.
@@ -184,6 +192,7 @@ class TrainingBackup:
         self._folder = Path(chosen[-1].backup_dir) if chosen else None
         self._deletes = bool(chosen) and chosen[-1].delete_checkpoint
         self.others = [callback for callback in callbacks if not isinstance(callback, kind)]
+        self.start: list[np.ndarray] | None = None
 
     @property
     def _file(self) -> Path:
@@ -197,6 +206,9 @@ class TrainingBackup:
         with np.load(self._file, allow_pickle=False) as arrays:
             self._arrays = {name: arrays[name] for name in arrays.files}
         settings: dict[str, Any] = json.loads(self._arrays.pop("settings").tobytes())
+        start = [name for name in self._arrays if name.startswith("start/")]
+        if start:
+            self.start = [self._arrays.pop(f"start/{number}") for number in range(len(start))]
         return settings
 
     def restore(
@@ -246,9 +258,9 @@ class TrainingBackup:
         ):
             for number, variable in enumerate(variables):
                 value = keras.ops.convert_to_numpy(variable)
-                # A file of arrays knows no bfloat16.
-                known = value.dtype.isbuiltin == 1
-                arrays[f"{name}/{number}"] = value if known else value.astype("float32")
+                arrays[f"{name}/{number}"] = _storable(value)
+        for number, value in enumerate(self.start or ()):
+            arrays[f"start/{number}"] = _storable(value)
         arrays["settings"] = np.frombuffer(json.dumps(settings).encode(), "uint8")
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **arrays)
@@ -261,3 +273,8 @@ class TrainingBackup:
         """Remove the backup of a run that came to its end."""
         if self._folder is not None and self._deletes:
             self._file.unlink(missing_ok=True)
+
+
+def _storable(value: np.ndarray) -> np.ndarray:
+    # A file of arrays knows no bfloat16.
+    return value if value.dtype.isbuiltin == 1 else value.astype("float32")

@@ -39,6 +39,8 @@ class Probe:
         kernel: float64 of shape `(features, classes)`.
         bias: float64 of shape `(classes,)`.
         strength: The inverse `C` of the penalty it was fitted with.
+        held_out_loss: Log-loss on the folds that the penalty was chosen by, in nats, each part
+            judged by what the others taught; `None` if none was chosen.
 
     Example:
 
@@ -50,6 +52,7 @@ class Probe:
     kernel: np.ndarray
     bias: np.ndarray
     strength: float
+    held_out_loss: float | None = None
 
     def __str__(self) -> str:
         return f"logistic regression of {self.kernel.shape[0]:,} features, C = {self.strength:g}"
@@ -118,9 +121,12 @@ def fit_probe(
             "A probe needs one integer label each, of at least two classes. "
             f"Received: labels of shape {labels.shape}, examples by class {counts.tolist()}"
         )
+    held_out_loss = None
     if strength is None:
         folds = int(min(folds, counts[counts > 0].min()))
-        strength = _best_strength(embeddings, folds, seed) if folds > 1 else 1e-2
+        strength = 1e-2
+        if folds > 1:
+            strength, held_out_loss = _best_strength(embeddings, folds, seed)
     kernel, bias = linear_head(
         *embeddings.all_views(),
         classes,
@@ -128,7 +134,7 @@ def fit_probe(
         scale=True,
         sample_weight=embeddings.all_weights(),
     )
-    return Probe(kernel=kernel, bias=bias, strength=strength)
+    return Probe(kernel=kernel, bias=bias, strength=strength, held_out_loss=held_out_loss)
 
 
 def linear_probe(
@@ -222,8 +228,8 @@ def linear_probe(
     return model
 
 
-def _best_strength(embeddings: Embeddings, folds: int, seed: int) -> float:
-    """Return the strength with the least log-loss on held-out folds, groups kept whole."""
+def _best_strength(embeddings: Embeddings, folds: int, seed: int) -> tuple[float, float]:
+    """Return the strength with the least log-loss on held-out folds, groups whole, and that."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = embeddings.labels

@@ -97,8 +97,8 @@ def best_strength(
     strengths: Sequence[float],
     start: float,
     scale: bool,
-) -> float:
-    """Return the strength with the least log-loss on held-out folds.
+) -> tuple[float, float]:
+    """Return the strength with the least log-loss on held-out folds, and that log-loss.
 
     The loss has one valley, so the search climbs down from `start` and stops at its floor.
 
@@ -111,7 +111,7 @@ def best_strength(
         scale: As in `linear_head`.
 
     Returns:
-        One of `strengths`.
+        One of `strengths`, and the mean over the folds, in nats.
     """
     known: dict[int, float] = {}
 
@@ -140,4 +140,4 @@ def best_strength(
     step = 1 if loss(place + 1) < loss(place) else -1
     while loss(place + step) < loss(place):
         place += step
-    return strengths[place]
+    return strengths[place], loss(place)

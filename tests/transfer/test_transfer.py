@@ -8,7 +8,7 @@ from tiny import tiny_backbone, tiny_data, weights_by_layer
 
 from keras_practical import LRFinderResult, find_lr, transfer
 from keras_practical.models.losses import SmoothedSparseCategoricalCrossentropy
-from keras_practical.transfer.fine_tuning import _supported_rate
+from keras_practical.transfer.rates import supported_rate
 
 # Also run on JAX.
 pytestmark = pytest.mark.any_backend
@@ -237,15 +237,15 @@ def test_fine_tune_auto_lowers_the_default_to_what_an_unclear_curve_supports():
     rates = curve(np.ones(100)).learning_rates
     result = curve(np.where(rates < 1e-3, 1.0, 1.5))
     assert result.learning_rate is None
-    rate, reason = _supported_rate(result, 1e-2)
+    rate, reason = supported_rate(result, 1e-2)
     assert rate == pytest.approx(1e-2 / 2**4)
     assert "lowered" in reason
-    assert _supported_rate(curve(np.ones(100)), 1e-2)[0] == 1e-2
+    assert supported_rate(curve(np.ones(100)), 1e-2)[0] == 1e-2
 
 
 def test_fine_tune_auto_refuses_to_train_where_every_rate_explodes():
     with pytest.raises(ValueError, match=r"found no rate to train with: the loss exploded after 2"):
-        _supported_rate(curve([1.0, 9.0, *[np.nan] * 98]), 1e-2)
+        supported_rate(curve([1.0, 9.0, *[np.nan] * 98]), 1e-2)
 
 
 def test_fine_tune_keeps_the_kind_of_optimizer_and_its_own_rate(tmp_path):

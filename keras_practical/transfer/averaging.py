@@ -1,0 +1,193 @@
+"""Between the weights at the start of a training and those at its end: the best of the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from keras_practical.data.batches import fit_arguments
+from keras_practical.data.origin import groups_in_order
+from keras_practical.evaluation.comparison import compare
+from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
+from keras_practical.evaluation.prediction import predict_with_labels
+from keras_practical.utils.keras_internals.overrides import PREDICTING, TRAINING, overridden
+
+if TYPE_CHECKING:
+    from keras_practical.utils.types import Data
+
+__all__ = ["Judged", "best_share", "gain", "go_back", "judge"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How good a model is on held-out data.
+
+    Attributes:
+        loss: The log-loss of its probabilities or, if it gives none, what it was compiled with.
+        evaluation: All that its probabilities tell; `None` if it gives none.
+
+    Example:
+
+    >>> Judged(0.5).evaluation is None
+    True
+    """
+
+    loss: float
+    evaluation: Evaluation | None = None
+
+
+def judge(
+    model: keras.Model, data: Data, *, like: Data | None = None, verbose: bool = False
+) -> Judged:
+    """Measure a model on held-out data: by its probabilities of one class each, or its own loss.
+
+    Args:
+        model: A compiled model.
+        data: As `fit` takes for validation.
+        like: The data set that `data` was computed from, which knows the groups of its examples.
+        verbose: Whether to show progress.
+
+    Returns:
+        What was found.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])
+    >>> model.compile(loss="sparse_categorical_crossentropy")
+    >>> round(judge(model, (np.zeros((4, 2)), np.zeros(4, int))).loss, 3)
+    0.693
+    """
+    weighted = isinstance(data, tuple | list) and len(data) > 2
+    if not weighted and not overridden(model, (*TRAINING, *PREDICTING)):
+        try:
+            probabilities, labels = predict_with_labels(
+                model,
+                data,
+                from_logits=bool(getattr(model.loss, "from_logits", False)),
+                by_name=False,
+                verbose=verbose,
+            )
+            groups = groups_in_order(data if like is None else like, len(labels))
+            found = evaluate_predictions(probabilities, labels, groups=groups)
+            return Judged(found.loss, found)
+        except ValueError:
+            # Several labels in a row, numbers, maps: not one class each.
+            pass
+    arguments = {name: value for name, value in fit_arguments(data).items() if name != "shuffle"}
+    return Judged(float(model.evaluate(**arguments, verbose=0, return_dict=True)["loss"]))
+
+
+def go_back(
+    model: keras.Model, start: Sequence[np.ndarray], end: Sequence[np.ndarray], share: float
+) -> None:
+    """Give a model the weights that lie at `share` of the way from `start` to `end`.
+
+    Args:
+        model: A built model.
+        start: Arrays as of `model.get_weights()`.
+        end: Arrays of the same shapes.
+        share: 0 for the start, 1 for the end.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    >>> go_back(model, [np.array([[1.0]])], [np.array([[3.0]])], 0.25)
+    >>> model.get_weights()[0].tolist()
+    [[1.5]]
+    """
+    between = []
+    for old, new in zip(start, end, strict=True):
+        counts = np.issubdtype(new.dtype, np.integer) or new.dtype == bool
+        between.append(new if share == 1.0 or counts else old + share * (new - old))
+    model.set_weights(between)
+
+
+def best_share(
+    model: keras.Model,
+    start: Sequence[np.ndarray],
+    *,
+    at_start: Judged | None,
+    measure: Callable[[], Judged],
+) -> tuple[float, Judged, Judged]:
+    """Set a model to the place between start and now that held-out data find best; say which.
+
+    Of 0, 1/4, 1/2, 3/4 and 1, three are measured: half, all, and the quarter on the better side.
+    So the end is never worse on those data than the start.
+
+    Args:
+        model: A trained model; it gets the chosen weights.
+        start: Its weights before the training.
+        at_start: What was found of it then; `None` has it measured.
+        measure: Measures the model as it is.
+
+    Returns:
+        The share of the way, what was found at the start, and what there.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    >>> model.set_weights([np.array([[4.0]])])
+    >>> def measure():
+    ...     return Judged(float((model.get_weights()[0][0, 0] - 1.2) ** 2))
+    >>> start = [np.array([[0.0]])]
+    >>> share, before, after = best_share(model, start, at_start=None, measure=measure)
+    >>> share, round(before.loss, 2), round(after.loss, 2)
+    (0.25, 1.44, 0.04)
+
+    Reference:
+        Wortsman et al., *Robust fine-tuning of zero-shot models* (2021), arXiv 2109.01903.
+    """
+    end = model.get_weights()
+    found: dict[float, Judged] = {} if at_start is None else {0.0: at_start}
+    try:
+        for share in (0.0, 0.5, 1.0, None):
+            if share is None:
+                share = 0.75 if _loss(found[1.0]) < _loss(found[0.0]) else 0.25
+            if share not in found:
+                go_back(model, start, end, share)
+                found[share] = measure()
+    except BaseException:
+        model.set_weights(end)
+        raise
+    # Of equals the one nearest to the start.
+    best = min(sorted(found), key=lambda share: _loss(found[share]))
+    go_back(model, start, end, best)
+    return best, found[0.0], found[best]
+
+
+def gain(before: Judged, after: Judged) -> str:
+    """Say in one line what a training brought, by the same held-out data.
+
+    Args:
+        before: What was found before it.
+        after: What was found afterwards.
+
+    Returns:
+        Text.
+
+    Example:
+
+    >>> gain(Judged(0.5), Judged(0.4))
+    'held-out loss 0.4, was 0.5'
+    """
+    losses = f"{after.loss:.3g}, was {before.loss:.3g}"
+    first, second = before.evaluation, after.evaluation
+    same = first is not None and second is not None and np.array_equal(first.labels, second.labels)
+    if not same:
+        return f"held-out loss {losses}"
+    found = compare(first, second, verbose=False)
+    low, high = (100 * bound for bound in found.difference_interval)
+    return (
+        f"{100 * found.accuracies[1]:.1f} % of {found.n:,} held-out examples right, was "
+        f"{100 * found.accuracies[0]:.1f} %: {100 * found.difference:+.1f} points (95 % interval "
+        f"{low:+.1f} to {high:+.1f}); log-loss {losses}"
+    )
+
+
+def _loss(judged: Judged) -> float:
+    return math.inf if math.isnan(judged.loss) else judged.loss
