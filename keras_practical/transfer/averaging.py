@@ -15,6 +15,7 @@ from keras_practical.data.origin import groups_in_order
 from keras_practical.evaluation.comparison import compare
 from keras_practical.evaluation.metrics import Evaluation, evaluate_predictions
 from keras_practical.evaluation.prediction import predict_with_labels
+from keras_practical.utils.cross_entropy import cross_entropies
 from keras_practical.utils.keras_internals.overrides import PREDICTING, TRAINING, overridden
 
 if TYPE_CHECKING:
@@ -116,8 +117,10 @@ def best_share(
 ) -> tuple[float, Judged, Judged]:
     """Set a model to the place between start and now that held-out data find best; say which.
 
-    Of 0, 1/4, 1/2, 3/4 and 1, three are measured: half, all, and the quarter on the better side.
-    So the end is never worse on those data than the start.
+    Of 0, 1/4, 1/2, 3/4 and 1, three are measured beside the start: half, all, and the quarter on
+    the better side. A few dozen examples can't tell neighbours apart. So of those that are within
+    one standard error of the best, paired by example, and not worse than the start, the one nearest
+    to half is taken, which is the choice without held-out data.
 
     Args:
         model: A trained model; it gets the chosen weights.
@@ -140,7 +143,8 @@ def best_share(
     (0.25, 1.44, 0.04)
 
     Reference:
-        Wortsman et al., *Robust fine-tuning of zero-shot models* (2021), arXiv 2109.01903.
+        Wortsman et al., *Robust fine-tuning of zero-shot models* (2021), arXiv 2109.01903; one
+        standard error: Breiman et al., *Classification and Regression Trees* (1984), section 3.4.3.
     """
     end = model.get_weights()
     found: dict[float, Judged] = {} if at_start is None else {0.0: at_start}
@@ -154,10 +158,9 @@ def best_share(
     except BaseException:
         model.set_weights(end)
         raise
-    # Of equals the one nearest to the start.
-    best = min(sorted(found), key=lambda share: _loss(found[share]))
-    go_back(model, start, end, best)
-    return best, found[0.0], found[best]
+    chosen = _chosen(found)
+    go_back(model, start, end, chosen)
+    return chosen, found[0.0], found[chosen]
 
 
 def gain(before: Judged, after: Judged) -> str:
@@ -187,6 +190,27 @@ def gain(before: Judged, after: Judged) -> str:
         f"{100 * found.accuracies[0]:.1f} %: {100 * found.difference:+.1f} points (95 % interval "
         f"{low:+.1f} to {high:+.1f}); log-loss {losses}"
     )
+
+
+def _chosen(found: dict[float, Judged]) -> float:
+    """Return the share that held-out data speak for, as far as they can tell."""
+    best = min(found, key=lambda share: (_loss(found[share]), abs(share - 0.5)))
+    as_good = [
+        share
+        for share, judged in found.items()
+        if _loss(judged) <= _loss(found[0.0])
+        and _loss(judged) - _loss(found[best]) <= _standard_error(judged, found[best])
+    ]
+    return min(as_good, key=lambda share: (abs(share - 0.5), _loss(found[share])), default=best)
+
+
+def _standard_error(one: Judged, other: Judged) -> float:
+    """Return how sure the difference of two losses is, from the examples that both judged."""
+    first, second = one.evaluation, other.evaluation
+    if first is None or second is None or not np.array_equal(first.labels, second.labels):
+        return 0.0
+    losses = [cross_entropies(each.probabilities, each.labels) for each in (first, second)]
+    return float(np.std(losses[0] - losses[1]) / math.sqrt(len(first.labels)))
 
 
 def _loss(judged: Judged) -> float:

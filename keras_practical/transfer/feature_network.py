@@ -17,6 +17,7 @@ from keras_practical.models.deriving import derived_model
 from keras_practical.models.heads import pooled
 from keras_practical.models.opening import open_backbone
 from keras_practical.models.resizing import from_config
+from keras_practical.utils.keras_internals.folding import foldable, folded
 from keras_practical.utils.keras_internals.graph import (
     Step,
     final_activation,
@@ -182,6 +183,7 @@ class FeatureNetwork:
 
     def __init__(self, model: keras.Model, batch_size: int | None, half_precision: bool) -> None:
         self._model = _in_half_precision(model) if half_precision else model
+        self._pairs = foldable(self._model)
         self.batch_size = batch_size or _batch_size(model)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -203,7 +205,9 @@ class FeatureNetwork:
 
     def _predict(self, images: np.ndarray) -> np.ndarray:
         batch = pad(images, self.batch_size)
-        return np.asarray(self._model.predict_on_batch(batch), "float32")[: len(images)]
+        with folded(self._pairs):
+            features = self._model.predict_on_batch(batch)
+        return np.asarray(features, "float32")[: len(images)]
 
 
 def _is_classifier(model: keras.Model) -> bool:

@@ -30,6 +30,7 @@ from keras_practical.transfer.one_training import OneTraining, TrainingBackup
 from keras_practical.transfer.rates import multipliers_by_group, supported_rate
 from keras_practical.transfer.recipe import Recipe, recipe, share_of_the_way
 from keras_practical.transfer.starting_head import solve, why_not_solvable
+from keras_practical.utils.keras_internals.folding import FoldedTraining
 from keras_practical.utils.keras_internals.layers import every_layer, innermost_layers, learns
 from keras_practical.utils.keras_internals.optimizer import (
     fresh_optimizer,
@@ -454,7 +455,7 @@ class TwoPhases:
             if optimizer is not None:
                 optimizer.build(trained.trainable_variables)
             self._backup.restore(self._model, optimizer, self._training)
-        cycle = OneCycle(peak, start_epoch=epochs.start)
+        cycle, folding = OneCycle(peak, start_epoch=epochs.start), FoldedTraining()
         order = [SetEpoch(data)] if origin_of(data).orders else []
         try:
             trained.fit(
@@ -464,11 +465,12 @@ class TwoPhases:
                 epochs=epochs.stop,
                 class_weight=self._class_weight,
                 # The cycle first: its numbers are in the logs that the others get.
-                callbacks=[*order, cycle, self._training],
+                callbacks=[*order, cycle, folding, self._training],
                 verbose=self._verbose,
             )
         finally:
-            cycle.on_train_end()  # Keras leaves it out after Ctrl-C.
+            for callback in (folding, cycle):
+                callback.on_train_end()  # Keras leaves it out after Ctrl-C.
 
     def _after_epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
         self.history.epoch.append(epoch)
