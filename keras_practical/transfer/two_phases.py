@@ -200,6 +200,7 @@ class TwoPhases:
         if peak is None:
             peak = self._search(self._model, data, default=plan.max_learning_rate)
         self._settings["peak"] = peak
+        self._restore(self._model, self._frozen_epochs)
         if self._backup.start is None:
             self._backup.start = self._model.get_weights()
         self._training.epochs = self._frozen_epochs + epochs
@@ -305,6 +306,7 @@ class TwoPhases:
                 peak = _FROZEN_RATE if rate is None else 10 * rate
         self._settings["frozen_peak"] = peak
         self._training.epochs = self._frozen_epochs + self._plan().epochs
+        self._restore(phase[0], 0)
         self._run(
             *phase, epochs=range(self._frozen_epochs), peak=peak, multipliers=[1.0], reason=""
         )
@@ -434,6 +436,16 @@ class TwoPhases:
         self._say(f"learning rate {rate:.2g}: {reason} ({result!r})")
         return rate
 
+    def _restore(self, trained: keras.Model, begins: int) -> None:
+        """Have a run that goes on in the phase that begins at an epoch go on from its backup."""
+        if not self._resumed:
+            return
+        self._resumed = False
+        optimizer = trained.optimizer if self.first_epoch > begins else None
+        if optimizer is not None:
+            optimizer.build(trained.trainable_variables)
+        self._backup.restore(self._model, optimizer, self._training)
+
     def _run(
         self,
         trained: keras.Model,
@@ -449,12 +461,6 @@ class TwoPhases:
         said = _announcement(self._model, len(epochs), peak, multipliers, self._backbone)
         self._say(f"{said}{', ' if reason else ''}{reason}")
         first = max(epochs.start, self.first_epoch)
-        if self._resumed:
-            self._resumed = False
-            optimizer = trained.optimizer if first > epochs.start else None
-            if optimizer is not None:
-                optimizer.build(trained.trainable_variables)
-            self._backup.restore(self._model, optimizer, self._training)
         cycle, folding = OneCycle(peak, start_epoch=epochs.start), FoldedTraining()
         order = [SetEpoch(data)] if origin_of(data).orders else []
         try:

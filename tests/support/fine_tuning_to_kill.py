@@ -2,7 +2,8 @@
 
 Dropout, BatchNormalization, Adam, two phases, a log, the best epoch's weights: all that a backup
 can lose. Prints each epoch, so that the test can kill it anywhere; writes the final weights into
-the folder. `KIND` is `arrays` or `photos`.
+the folder. `KIND` is `arrays` or `photos`; or `solved`, whose head is solved and whose weights lie
+half-way at the end.
 """
 
 import sys
@@ -27,13 +28,16 @@ def main(folder, kind):
     data = (images, labels)
     if kind == "photos":
         data = kp.load_images(data, batch_size=8, seed=5, verbose=False).train
-    model = kp.transfer.classifier(tiny_backbone(), 3, head="mlp", seed=3)
+    solved = kind == "solved"
+    head = "linear" if solved else "mlp"
+    model = kp.transfer.classifier(tiny_backbone(), 3, head=head, dropout=0.4, seed=3)
     history = kp.transfer.fine_tune(
         model,
         data,
         validation_data=tiny_data(n=30, seed=1),
-        frozen_epochs=3,
-        epochs=3,
+        frozen_epochs=None if solved else 3,
+        epochs=5 if solved else 3,
+        share=0.5 if solved else None,
         callbacks=[
             keras.callbacks.BackupAndRestore(folder / "backup"),
             keras.callbacks.CSVLogger(folder / "log.csv"),

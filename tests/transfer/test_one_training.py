@@ -173,7 +173,10 @@ def run(folder, kind, *, killed_at=None):
 
 @pytest.mark.slow
 @pytest.mark.tf_only
-@pytest.mark.parametrize(("kind", "killed_at"), [("arrays", 2), ("photos", 3), ("arrays", 5)])
+@pytest.mark.parametrize(
+    ("kind", "killed_at"),
+    [("arrays", 2), ("photos", 3), ("arrays", 5), ("solved", 1), ("solved", 4)],
+)
 def test_a_run_that_was_killed_ends_with_the_very_same_weights(kind, killed_at, tmp_path):
     whole = run(tmp_path / "whole", kind)
     assert run(tmp_path / "killed", kind, killed_at=killed_at) is None

@@ -323,7 +323,24 @@ def test_fine_tune_says_what_it_does(capsys):
         "fine_tune: 1 epoch of the head, 21 of 535 parameters (2 BatchNormalization layers stay "
         "in inference mode), one cycle up to 0.01"
     )
-    assert lines[3].endswith("one cycle up to 0.001 for the head, 1e-06 for the earliest layers")
+    assert lines[3] == (
+        "fine_tune: 1 epoch of all layers, 503 of 535 parameters (2 BatchNormalization layers stay "
+        "in inference mode), one cycle up to 0.0001, gently, as how good its head is isn't known"
+    )
+    assert lines[4] == "fine_tune: with validation_data it would say what this brought"
+
+
+def test_a_rate_of_ones_own_is_the_heads(capsys):
+    transfer.fine_tune(
+        tiny_classifier(),
+        tiny_data(),
+        frozen_epochs=0,
+        epochs=1,
+        max_learning_rate=1e-3,
+        verbose=2,
+    )
+    out = capsys.readouterr().out
+    assert "one cycle up to 0.001 for the head, 1e-06 for the earliest layers\n" in out
 
 
 @pytest.mark.parametrize(
