@@ -26,8 +26,10 @@ def train(
     backbone: Annotated[str, typer.Option(help="A keras.applications name.")] = "MobileNetV2",
     image_size: Annotated[int, typer.Option(help="Pixels.")] = 224,
     epochs: Annotated[
-        int, typer.Option(help="Epochs of the whole network, after two of the head.")
-    ] = 2,
+        int | None,
+        typer.Option(help="Epochs of all layers, after the head. Default: what the photos need."),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="How long it may train.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images a batch.")] = 32,
     seed: Annotated[int, typer.Option(help="Decides split, order and first weights.")] = 0,
     weights: Annotated[str, typer.Option(help="imagenet, none or a file.")] = "imagenet",
@@ -49,7 +51,9 @@ def train(
             weights=None if weights == "none" else weights,
             seed=seed,
         )
-        kp.transfer.fine_tune(model, data.train, validation_data=data.validation, epochs=epochs)
+        kp.transfer.fine_tune(
+            model, data.train, validation_data=data.validation, epochs=epochs, minutes=minutes
+        )
         typer.echo(kp.evaluate(model, data.validation))
     model.save(output)
     typer.echo(f"Saved {output}. Classes, in order: {', '.join(data.class_names)}")

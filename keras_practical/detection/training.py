@@ -19,6 +19,7 @@ from keras_practical.augment.geometry import RandomGeometry
 from keras_practical.augment.warping import transform_points, warp
 from keras_practical.data.reading import read_image
 from keras_practical.detection.annotations import DetectionData
+from keras_practical.detection.evaluation import evaluate
 from keras_practical.detection.model import outputs_of
 from keras_practical.detection.targets import targets
 from keras_practical.training.one_cycle import OneCycle
@@ -262,6 +263,7 @@ def fine_tune(
     model: keras.Model,
     data: DetectionData,
     *,
+    validation_data: DetectionData | None = None,
     epochs: int = 8,
     steps: int | None = None,
     batch_size: int = 8,
@@ -273,12 +275,16 @@ def fine_tune(
 ) -> keras.callbacks.History:
     """Train a detector: `model.fit` on random windows, with one cycle of the learning rate.
 
-    Use it with nothing to tune. The plain-Keras equivalent is what it does: `model.fit(Windows(
-    model, data), epochs=8, callbacks=[kp.OneCycle(2e-3)])`.
+    Use it with nothing to tune. The backbone is as `build` left it, by default frozen, so that the
+    head learns. With `validation_data` it says what the training brought, and a detector that was
+    better before has its weights back. The plain-Keras equivalent is what it does:
+    `model.fit(Windows(model, data), epochs=8, callbacks=[kp.OneCycle(2e-3)])`.
 
     Args:
         model: A compiled detector, from `build`.
         data: From `load_annotations`.
+        validation_data: Annotated images that aren't trained on, with the same classes: the
+            detector's average precision on them is measured before and after.
         epochs: Number of epochs, >= 1.
         steps: As in `Windows`.
         batch_size: Windows in a batch.
@@ -289,10 +295,11 @@ def fine_tune(
         verbose: As in `model.fit`.
 
     Returns:
-        What `model.fit` returns.
+        What `model.fit` returns; with `validation_data`, its `params` say `average_precision`
+        before and after.
 
     Raises:
-        ValueError: As in `Windows`, or the model isn't compiled.
+        ValueError: As in `Windows` or `evaluate`, or the model isn't compiled.
 
     Example:
 
@@ -322,7 +329,11 @@ def fine_tune(
     windows = Windows(
         model, data, batch_size=batch_size, steps=steps, augmentation=augmentation, seed=seed
     )
-    return model.fit(
+    before = None
+    if validation_data is not None:
+        before = evaluate(model, validation_data, verbose=bool(verbose)).average_precision
+        start = model.get_weights()
+    history = model.fit(
         windows,
         epochs=epochs,
         # Windows are random by themselves.
@@ -330,3 +341,17 @@ def fine_tune(
         callbacks=[OneCycle(max_learning_rate), *callbacks],
         verbose=verbose,
     )
+    if validation_data is None or before is None:
+        return history
+    after = evaluate(model, validation_data, verbose=bool(verbose)).average_precision
+    history.params["average_precision"] = (before, after)
+    if verbose:
+        print(
+            f"fine_tune: average precision {after:.3f} at overlaps of .5 to .95 on "
+            f"{len(validation_data)} held-out images, was {before:.3f}"
+        )
+    if after < before:
+        model.set_weights(start)
+        if verbose:
+            print("fine_tune: it was better before, so the weights are as they were")
+    return history

@@ -17,6 +17,7 @@ from keras_practical.text.vocabulary import SubwordVocabulary
 from keras_practical.training.layer_rates import scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
 from keras_practical.training.resuming import SetEpoch
+from keras_practical.transfer.averaging import Judged, best_share, gain, judge
 from keras_practical.utils.checks import check_count, check_positive
 from keras_practical.utils.keras_internals.graph import outputs_in
 from keras_practical.utils.regression import best_strength, linear_head
@@ -50,15 +51,18 @@ def fine_tune(
     computed once: it takes seconds, and needs neither a learning rate nor epochs. Then the encoder
     is unfrozen from the last layers to the first, one group an epoch, earlier groups with smaller
     steps, all under one cycle. With a few dozen labels the head alone is often as good
-    (`epochs=0`). In plain Keras these are a round of `predict`, and one of setting `trainable` and
+    (`epochs=0`). With `validation_data` the end isn't worse on them than the head alone: they
+    choose between the weights then, those at the end, and three places between, and what it brought
+    is said. In plain Keras these are a round of `predict`, and one of setting `trainable` and
     compiling for each group.
 
     Args:
         model: As `classifier` makes it. It is trained in place.
         train: Labelled texts, such as `load_texts(...).train`. Labels count by the names of their
             classes, in whatever order the texts list them, if the model has names.
-        validation_data: Labelled texts to measure after each epoch; nothing is chosen by them.
-            Their labels count by name too.
+        validation_data: Labelled texts to measure after each epoch. At the end they choose how
+            much of the way from the head alone is kept, by log-loss, as in `transfer.fine_tune`; so
+            a figure to report needs other texts. Their labels count by name too.
         epochs: Epochs after the head, >= 0. From the third one on, everything trains.
         max_learning_rate: Adam's rate for the head at the cycle's peak, > 0.
         group_divisor: How many times smaller each earlier group's steps are, > 0.
@@ -71,7 +75,8 @@ def fine_tune(
         verbose: As in `fit`; 0 also silences the lines that say what is done.
 
     Returns:
-        One `History` of all epochs; empty with `epochs=0`.
+        One `History` of all epochs; empty with `epochs=0`. Its `params` say the `share` of the way
+        that is kept.
 
     Raises:
         ValueError: An argument is outside its range, `train` has one class only, `train` or
@@ -129,6 +134,7 @@ def fine_tune(
             f"fine_tune: the head, a logistic regression on {len(train):,} texts, C = {strength:g} "
             f"({'chosen by cross-validation' if head_strength is None else 'as given'})"
         )
+    start = model.get_weights()
     history = keras.callbacks.History()
     history.set_model(model)
     history.epoch = []
@@ -170,6 +176,21 @@ def fine_tune(
             history.history.setdefault(name, []).extend(values)
         if model.stop_training:
             break
+    history.params = {"epochs": len(history.epoch), "share": 1.0}
+    if held_out is not None:
+
+        def measure() -> Judged:
+            return judge(model, held_out)
+
+        share, before, after = best_share(
+            model, start, at_start=None, measure=measure, otherwise=1.0
+        )
+        history.params["share"] = share
+        if verbose:
+            print(
+                f"fine_tune: {gain(before, after)}; {share:.0%} of the way from the head alone is "
+                "kept"
+            )
     return history
 
 

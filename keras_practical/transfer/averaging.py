@@ -114,19 +114,21 @@ def best_share(
     *,
     at_start: Judged | None,
     measure: Callable[[], Judged],
+    otherwise: float = 0.5,
 ) -> tuple[float, Judged, Judged]:
     """Set a model to the place between start and now that held-out data find best; say which.
 
     Of 0, 1/4, 1/2, 3/4 and 1, three are measured beside the start: half, all, and the quarter on
     the better side. A few dozen examples can't tell neighbours apart. So of those that are within
     one standard error of the best, paired by example, and not worse than the start, the one nearest
-    to half is taken, which is the choice without held-out data.
+    to the choice without held-out data is taken.
 
     Args:
         model: A trained model; it gets the chosen weights.
         start: Its weights before the training.
         at_start: What was found of it then; `None` has it measured.
         measure: Measures the model as it is.
+        otherwise: The share that would be taken without held-out data.
 
     Returns:
         The share of the way, what was found at the start, and what there.
@@ -158,7 +160,7 @@ def best_share(
     except BaseException:
         model.set_weights(end)
         raise
-    chosen = _chosen(found)
+    chosen = _chosen(found, otherwise)
     go_back(model, start, end, chosen)
     return chosen, found[0.0], found[chosen]
 
@@ -192,16 +194,18 @@ def gain(before: Judged, after: Judged) -> str:
     )
 
 
-def _chosen(found: dict[float, Judged]) -> float:
+def _chosen(found: dict[float, Judged], otherwise: float) -> float:
     """Return the share that held-out data speak for, as far as they can tell."""
-    best = min(found, key=lambda share: (_loss(found[share]), abs(share - 0.5)))
+    best = min(found, key=lambda share: (_loss(found[share]), abs(share - otherwise)))
     as_good = [
         share
         for share, judged in found.items()
         if _loss(judged) <= _loss(found[0.0])
         and _loss(judged) - _loss(found[best]) <= _standard_error(judged, found[best])
     ]
-    return min(as_good, key=lambda share: (abs(share - 0.5), _loss(found[share])), default=best)
+    return min(
+        as_good, key=lambda share: (abs(share - otherwise), _loss(found[share])), default=best
+    )
 
 
 def _standard_error(one: Judged, other: Judged) -> float:

@@ -52,7 +52,7 @@ def fine_tune(
     layers train under one cycle, faster and longer the more the head alone leaves to gain. At the
     end, held-out data choose between the weights at the start of the second phase, those at its
     end, and three places between: so with `validation_data` the end isn't worse on them than the
-    start. Without them it stops half-way, which loses little where training harms.
+    start. Without them it stops half-way or before, which loses little where training harms.
 
     What was taken for pretrained, what was decided and why, and what it brought, is said. Each
     phase starts a fresh optimizer of the kind and settings that the model was compiled with; loss
@@ -102,7 +102,7 @@ def fine_tune(
             Default: 1 for all with the default rate, 0.01 with a rate of your own.
         share: How far to go from the weights at the start of the second phase to those at its
             end, in [0, 1]. Default: chosen by `validation_data`; without them 1/2 if the head was
-            solved, or else 1.
+            solved, 1/4 if it is nearly right then, or else 1.
         train_batch_norm: As in `freeze_to`.
         mixed_precision: Whether the backbone computes in float16 meanwhile, on float32 weights,
             which a GPU does faster; the optimizer scales the loss.

@@ -376,9 +376,11 @@ class TwoPhases:
 
     def _average(self, start: list[np.ndarray], share: float | None) -> tuple[float, str]:
         """Choose among the weights between the start and now; return the share, and what to say."""
+        otherwise = share_of_the_way(
+            solved=bool(self._settings["solved"]), head_loss=self._settings.get("head_loss")
+        )
         if self._held_out is None:
-            if share is None:
-                share = share_of_the_way(solved=bool(self._settings["solved"]))
+            share = otherwise if share is None else share
             go_back(self._model, start, self._model.get_weights(), share)
             kept = (
                 "" if share == 1.0 else f"{_words(share)} of the way from the head alone is kept; "
@@ -390,7 +392,11 @@ class TwoPhases:
 
         if share is None:
             share, before, after = best_share(
-                self._model, start, at_start=self._at_start, measure=measure
+                self._model,
+                start,
+                at_start=self._at_start,
+                measure=measure,
+                otherwise=otherwise,
             )
         else:
             end = self._model.get_weights()

@@ -674,3 +674,24 @@ def test_a_box_of_any_size_is_a_false_alarm():
             boxes=boxes, scores=found.scores, labels=found.labels, class_names=found.class_names
         )
         assert evaluate_detections([odd], truth).false_alarms == 1
+
+
+def test_fine_tune_says_what_it_brought_and_keeps_a_better_start(capsys):
+    data, unseen = pictures(0, 8), pictures(1, 4)
+    model = small_detector(data, backbone=strided_network(again=(1,)))
+    history = fine_tune(
+        model, data, validation_data=unseen, epochs=4, max_learning_rate=1e-2, verbose=2
+    )
+    before, after = history.params["average_precision"]
+    assert after > before + 0.1
+    assert f"average precision {after:.3f} at overlaps of .5 to .95" in capsys.readouterr().out
+    kept = model.get_weights()
+    history = fine_tune(
+        model, data, validation_data=unseen, epochs=1, steps=3, max_learning_rate=10.0, verbose=2
+    )
+    begun, ruined = history.params["average_precision"]
+    assert begun == pytest.approx(after)
+    assert ruined < begun
+    for old, new in zip(kept, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert "the weights are as they were" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from tiny import tiny_backbone, tiny_data
 import keras_practical as kp
 from keras_practical.transfer.averaging import Judged, best_share, gain, go_back, judge
 from keras_practical.transfer.budget import affordable_epochs
-from keras_practical.transfer.recipe import recipe
+from keras_practical.transfer.recipe import recipe, share_of_the_way
 
 # Also run on JAX.
 pytestmark = pytest.mark.any_backend
@@ -188,6 +188,12 @@ def test_recipe_by_hand():
     assert recipe(2).max_learning_rate == 1e-4
     assert "isn't known" in recipe(2).reason
     assert [recipe(steps, head_loss=1.0).epochs for steps in (1, 30, 150, 10_000)] == [10, 5, 1, 1]
+
+
+def test_the_share_without_held_out_data():
+    shares = [share_of_the_way(solved=True, head_loss=loss) for loss in (0.15, 0.16, None)]
+    assert shares == [0.25, 0.5, 0.5]
+    assert share_of_the_way(solved=False) == 1.0
 
 
 def test_without_held_out_data_it_ends_half_way():
@@ -408,8 +414,9 @@ def test_timing_leaves_no_trace():
 
 
 def test_half_precision_trains_float32_weights_and_is_taken_back():
-    model, history = tuned(epochs=2, share=1.0, mixed_precision=True)
-    plain, expected = tuned(epochs=2, share=1.0)
+    options = {"epochs": 2, "share": 1.0}
+    model, history = tuned(classifier(dropout=0.0), mixed_precision=True, **options)
+    plain, expected = tuned(classifier(dropout=0.0), **options)
     layers = model.get_layer("tiny").layers
     assert {layer.dtype_policy.name for layer in layers} == {"float32"}
     assert type(model.optimizer) is keras.optimizers.Adam
