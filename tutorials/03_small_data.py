@@ -44,10 +44,10 @@ OUTPUT = Path(options.output)
 SEEDS = range(30, 33 if DIGITS and not QUICK else 31)  # others than those used to choose settings
 PER_CLASS = [5, 20, 80] if DIGITS else [50, 1000]  # to train on
 SCRATCH_STEPS = 300 if DIGITS else 1200  # whatever the number of pictures
-TRANSFER_STEPS = 150 if DIGITS else 120  # of the head, and again of all layers
+TUNING_STEPS = 150  # of all layers, for digits; for photos `fine_tune` decides
 if QUICK:
     print("Quick mode only shows that everything runs: believe none of its accuracies.")
-    PER_CLASS, SCRATCH_STEPS, TRANSFER_STEPS = PER_CLASS[:1], 10, 10
+    PER_CLASS, SCRATCH_STEPS, TUNING_STEPS = PER_CLASS[:1], 10, 10
 IMAGE_SIZE = 8 if DIGITS else 96 if QUICK else 160
 BATCH_SIZE = 32
 
@@ -167,21 +167,20 @@ def from_scratch(network, images, labels, *, layers=(), callbacks=(), rate=1e-3)
 
 
 def transfer(images, labels, seed, *, layers=(), all_layers=False):
-    """Train a head on the pretrained network and then, if asked, all of it."""
+    """Fit a head to the pretrained network's features and then, if asked, train all of it."""
     model = kp.transfer.classifier(
         pretrained(), CLASS_NAMES, image_size=IMAGE_SIZE, augmentation=list(layers), seed=seed
     )
     keras.utils.set_random_seed(seed)
-    count = epochs(TRANSFER_STEPS, images)
-    kp.transfer.fine_tune(
-        model,
-        (images, labels),
-        frozen_epochs=count,
-        epochs=count if all_layers else 0,
-        frozen_learning_rate=3e-3 if DIGITS else 1e-2,
-        backbone_multiplier=1.0 if DIGITS else 0.01,  # a small network may move further
-        verbose=0,
-    )
+    settings = {}  # the recipe's own
+    if not all_layers:
+        settings = {"epochs": 0}  # the head alone: the baseline, in seconds
+    elif DIGITS:  # a small network may move further
+        settings = {"epochs": epochs(TUNING_STEPS, images), "max_learning_rate": 1e-3}
+        settings["backbone_multiplier"] = 1.0
+    elif QUICK:
+        settings = {"epochs": 1}
+    kp.transfer.fine_tune(model, (images, labels), verbose=0, **settings)
     return model
 
 
@@ -258,7 +257,7 @@ WAYS = {
     "a": "from scratch",
     "b": "+ augmentation",
     "c": "+ mixing, one cycle",
-    "d": "frozen, pretrained",
+    "d": "pretrained, head only",
     "e": "fine-tuned, views vote",
 }
 largest = np.bincount(train_labels).min()

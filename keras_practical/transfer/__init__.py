@@ -1,8 +1,9 @@
 """Transfer learning: a classifier on a pretrained backbone, its features and its fine-tuning.
 
 Rooms: `feature_network` (the part before the head), `embedding` and `feature_file` (features,
-computed once), `probe` (a head without training), `frozen_phase`, `fine_tuning`, `backbone_race`,
-`extrapolation` (what more images would bring), `feature_map`.
+computed once), `probe` (a head without training), `fine_tuning` with `recipe` (what it decides),
+`starting_head`, `frozen_phase`, `two_phases`, `one_training`, `rates`, `budget` and `averaging` (how
+far to go), `backbone_race`, `extrapolation` (what more images would bring), `feature_map`.
 """
 
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from keras_practical.transfer.feature_map import EmbeddingMap, embedding_map
     from keras_practical.transfer.fine_tuning import fine_tune
     from keras_practical.transfer.probe import Probe, fit_probe, linear_probe
+    from keras_practical.transfer.recipe import Recipe, recipe
 
 __all__ = [
     "BackboneRace",
@@ -34,6 +36,7 @@ __all__ = [
     "LearningCurve",
     "Probe",
     "RaceResult",
+    "Recipe",
     "TransferSummary",
     "classifier",
     "compare_backbones",
@@ -46,6 +49,7 @@ __all__ = [
     "layer_groups",
     "learning_curve",
     "linear_probe",
+    "recipe",
     "summary",
     "unfreeze",
 ]
@@ -61,6 +65,7 @@ _ROOMS = {
     "transfer.feature_map": ("EmbeddingMap", "embedding_map"),
     "transfer.fine_tuning": ("fine_tune",),
     "transfer.probe": ("Probe", "fit_probe", "linear_probe"),
+    "transfer.recipe": ("Recipe", "recipe"),
 }
 
 __getattr__, __dir__ = lazy_face(__name__, _ROOMS)
