@@ -42,9 +42,11 @@ class Steps(keras.callbacks.Callback):
     """Times the steps of `fit` after the first epoch, which compiles."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Start the clock."""
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Note the time of a step."""
         self.seconds = (time.perf_counter() - self._began) / options.batches
 
 

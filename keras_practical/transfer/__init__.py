@@ -2,8 +2,8 @@
 
 Rooms: `feature_network` (the part before the head), `embedding` and `feature_file` (features,
 computed once), `probe` (a head without training), `fine_tuning` with `recipe` (what it decides),
-`starting_head`, `frozen_phase`, `two_phases`, `one_training`, `rates`, `budget` and `averaging` (how
-far to go), `backbone_race`, `extrapolation` (what more images would bring), `feature_map`.
+`starting_head`, `frozen_phase`, `two_phases`, `one_training`, `rates`, `budget` and `averaging`
+(how far to go), `backbone_race`, `extrapolation` (what more images would bring), `feature_map`.
 """
 
 from typing import TYPE_CHECKING
