@@ -1,7 +1,7 @@
 """Transfer learning: a classifier on a pretrained backbone, its features and its fine-tuning.
 
 Rooms: `feature_network` (the part before the head), `embedding` and `feature_file` (features,
-computed once), `probe` (a head without training), `fine_tuning` with `recipe` (what it decides),
+computed once), `probe` (a head without training), `fine_tuning` with `policy` (what it decides),
 `starting_head`, `frozen_phase`, `two_phases`, `one_training`, `rates`, `budget` and `averaging`
 (how far to go), `backbone_race`, `extrapolation` (what more images would bring), `feature_map`.
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from keras_practical.transfer.extrapolation import LearningCurve, learning_curve
     from keras_practical.transfer.feature_map import EmbeddingMap, embedding_map
     from keras_practical.transfer.fine_tuning import fine_tune
+    from keras_practical.transfer.policy import Recipe, recipe
     from keras_practical.transfer.probe import Probe, fit_probe, linear_probe
-    from keras_practical.transfer.recipe import Recipe, recipe
 
 __all__ = [
     "BackboneRace",
@@ -65,7 +65,7 @@ _ROOMS = {
     "transfer.feature_map": ("EmbeddingMap", "embedding_map"),
     "transfer.fine_tuning": ("fine_tune",),
     "transfer.probe": ("Probe", "fit_probe", "linear_probe"),
-    "transfer.recipe": ("Recipe", "recipe"),
+    "transfer.policy": ("Recipe", "recipe"),
 }
 
 __getattr__, __dir__ = lazy_face(__name__, _ROOMS)

@@ -133,6 +133,9 @@ def best_share(
     Returns:
         The share of the way, what was found at the start, and what there.
 
+    Raises:
+        BaseException: Whatever `measure` raises; the model has its trained weights then.
+
     Example:
 
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,10 @@ from keras_practical.data.origin import origin_of
 from keras_practical.models.anatomy import anatomy_of
 from keras_practical.models.class_names import class_names_of, numbers_by_name
 from keras_practical.training.one_cycle import OneCycle
-from keras_practical.transfer.two_phases import TwoPhases, as_before_if_it_fails
+from keras_practical.transfer.two_phases import TwoPhases
 from keras_practical.utils.checks import check_between, check_count, check_positive
 from keras_practical.utils.keras_internals.half_precision import half_precision
+from keras_practical.utils.keras_internals.layers import every_layer
 
 if TYPE_CHECKING:
     from keras_practical.utils.types import BackbonePart, Data
@@ -82,8 +83,9 @@ def fine_tune(
         validation_data: As in `fit`. It also chooses among five places between start and end, by
             log-loss (of a model without probabilities of one class each: by its own loss). So a
             figure to report needs other images.
-        epochs: Epochs of the second phase, >= 0. Default: what makes some 150 steps, at most 10;
-            a third of that if the head alone is nearly right.
+        epochs: Epochs of the second phase, >= 0. Default: what makes some 150 steps, at most 10; a
+            third of that if the head alone is nearly right; and none if there are less than 10
+            batches of images besides and nothing is held out.
         minutes: A budget for the whole, > 0. A few steps are timed, and there are fewer epochs; or
             only the last layers train; or only the head is fitted. It may end later by what
             compiling takes.
@@ -183,7 +185,7 @@ def fine_tune(
         mixed_precision=mixed_precision,
     )
     precision = half_precision(model, anatomy.backbone) if mixed_precision else nullcontext()
-    with as_before_if_it_fails(model), precision:
+    with _as_before_if_it_fails(model), precision:
         if verbose:
             print(f"fine_tune: {anatomy}")
         phases.begin(
@@ -201,6 +203,24 @@ def fine_tune(
         )
         phases.finish(share)
     return phases.history
+
+
+@contextmanager
+def _as_before_if_it_fails(model: keras.Model) -> Iterator[None]:
+    """Put back what was frozen, and the optimizer, if the block raises anything."""
+    layers = [(layer, layer.trainable) for layer in every_layer(model)]
+    variables = [(variable, variable.trainable) for variable in model.variables]
+    optimizer = model.optimizer
+    try:
+        yield
+    except BaseException:
+        for layer, trainable in layers:
+            layer.trainable = trainable
+        for variable, trainable in variables:
+            variable.trainable = trainable
+        model.optimizer = optimizer
+        model.train_function = None
+        raise
 
 
 def _check_class_names(model: keras.Model, **data: Data | None) -> None:

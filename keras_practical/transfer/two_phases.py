@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +26,11 @@ from keras_practical.transfer.averaging import Judged, best_share, gain, go_back
 from keras_practical.transfer.budget import affordable_epochs, seconds_per_step, steps_in
 from keras_practical.transfer.frozen_phase import HeadTraining, head_training
 from keras_practical.transfer.one_training import OneTraining, TrainingBackup
+from keras_practical.transfer.policy import Recipe, recipe, share_of_the_way
 from keras_practical.transfer.rates import multipliers_by_group, supported_rate
-from keras_practical.transfer.recipe import Recipe, recipe, share_of_the_way
 from keras_practical.transfer.starting_head import solve, why_not_solvable
 from keras_practical.utils.keras_internals.folding import FoldedTraining
-from keras_practical.utils.keras_internals.layers import every_layer, innermost_layers, learns
+from keras_practical.utils.keras_internals.layers import innermost_layers, learns
 from keras_practical.utils.keras_internals.optimizer import (
     fresh_optimizer,
     innermost,
@@ -42,7 +41,7 @@ from keras_practical.utils.keras_internals.overrides import overridden
 if TYPE_CHECKING:
     from keras_practical.utils.types import BackbonePart, Data
 
-__all__ = ["TwoPhases", "as_before_if_it_fails"]
+__all__ = ["TwoPhases"]
 
 _WORDS = {0.0: "none", 0.25: "a quarter", 0.5: "half", 0.75: "three quarters", 1.0: "all"}
 # Epochs of a head that can't be solved for, and its peak rate.
@@ -179,6 +178,8 @@ class TwoPhases:
         stopped_by = self._training.stopped_by
         if isinstance(stopped_by, keras.callbacks.EarlyStopping):
             self._model.stop_training = False
+        if self._wanted[0] is None and not plan.epochs:
+            self._say(f"it stays with the head, {plan.reason}")
         if self._model.stop_training or not plan.epochs:
             return
         unfreeze(self._model, train_batch_norm=train_batch_norm, backbone=self._backbone)
@@ -328,7 +329,11 @@ class TwoPhases:
     def _plan(self) -> Recipe:
         """Return how all layers train: what was asked for, and the recipe where nothing was."""
         epochs, rate = self._wanted
-        found = recipe(steps_in(self._train) or 1, head_loss=self._settings.get("head_loss"))
+        found = recipe(
+            steps_in(self._train) or 1,
+            head_loss=self._settings.get("head_loss"),
+            held_out=self._held_out is not None,
+        )
         if isinstance(rate, float | int):
             self._settings["peak"] = rate
         elif rate is None:
@@ -502,38 +507,6 @@ class TwoPhases:
     def _say(self, text: str) -> None:
         if self._verbose:
             print(f"fine_tune: {text}")
-
-
-@contextmanager
-def as_before_if_it_fails(model: keras.Model) -> Iterator[None]:
-    """Put back what was frozen, and the optimizer, if the block raises anything.
-
-    Args:
-        model: A compiled model.
-
-    Yields:
-        Nothing.
-
-    Example:
-
-    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    >>> model.compile(loss="mse")
-    >>> with as_before_if_it_fails(model):
-    ...     model.trainable = True
-    """
-    layers = [(layer, layer.trainable) for layer in every_layer(model)]
-    variables = [(variable, variable.trainable) for variable in model.variables]
-    optimizer = model.optimizer
-    try:
-        yield
-    except BaseException:
-        for layer, trainable in layers:
-            layer.trainable = trainable
-        for variable, trainable in variables:
-            variable.trainable = trainable
-        model.optimizer = optimizer
-        model.train_function = None
-        raise
 
 
 def _frozen_by_hand(anatomy: Anatomy) -> list[keras.layers.Layer]:

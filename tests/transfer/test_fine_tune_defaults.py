@@ -10,7 +10,7 @@ from tiny import tiny_backbone, tiny_data
 import keras_practical as kp
 from keras_practical.transfer.averaging import Judged, best_share, gain, go_back, judge
 from keras_practical.transfer.budget import affordable_epochs
-from keras_practical.transfer.recipe import recipe, share_of_the_way
+from keras_practical.transfer.policy import recipe, share_of_the_way
 
 # Also run on JAX.
 pytestmark = pytest.mark.any_backend
@@ -181,10 +181,30 @@ def test_the_rate_and_the_epochs_follow_from_the_heads_loss_and_are_said(capsys)
     assert expected.reason.startswith("because the head alone is not yet right")
 
 
+def test_few_images_and_a_head_that_is_nearly_right_stay_as_they_are(capsys):
+    model = classifier()
+    history = kp.transfer.fine_tune(model, tiny_data(n=90), verbose=2)
+    out = capsys.readouterr().out
+    if (
+        kp.transfer.fit_probe(
+            kp.embed(tiny_backbone(), tiny_data(n=90), verbose=False)
+        ).held_out_loss
+        > 0.15
+    ):
+        pytest.fail("the data are too hard for this test")
+    assert history.epoch == [0]
+    assert "it stays with the head, because the head alone is nearly right" in out
+    again = kp.transfer.fine_tune(classifier(), tiny_data(n=90), epochs=1, verbose=0)
+    assert again.epoch == [0, 1]
+
+
 def test_recipe_by_hand():
     nearly = recipe(50, head_loss=0.04)
     assert (nearly.epochs, nearly.max_learning_rate) == (1, 2e-5)
     assert "nearly right" in nearly.reason
+    assert recipe(9, head_loss=0.15).epochs == 0
+    assert recipe(9, head_loss=0.15, held_out=True).epochs == 6
+    assert (recipe(10, head_loss=0.15).epochs, recipe(9, head_loss=0.16).epochs) == (5, 10)
     assert recipe(2).max_learning_rate == 1e-4
     assert "isn't known" in recipe(2).reason
     assert [recipe(steps, head_loss=1.0).epochs for steps in (1, 30, 150, 10_000)] == [10, 5, 1, 1]

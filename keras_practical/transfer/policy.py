@@ -8,6 +8,8 @@ __all__ = ["Recipe", "epoch_count", "peak_rate", "recipe", "share_of_the_way"]
 
 # Up to this log-loss of the head alone, the pretrained features are right already.
 _NEARLY_RIGHT = 0.15
+# Batches in an epoch under which a head that is nearly right was as often harmed as bettered.
+_FEW_STEPS = 10
 _STEPS = 150
 _MOST_EPOCHS = 10
 
@@ -17,7 +19,7 @@ class Recipe:
     """How the whole network is trained, once its head is.
 
     Attributes:
-        epochs: Epochs, >= 1.
+        epochs: Epochs, >= 0; 0 leaves it at the head.
         max_learning_rate: The one cycle's peak, > 0, for all layers.
         reason: Why so, in words.
 
@@ -31,8 +33,13 @@ class Recipe:
     max_learning_rate: float
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.epochs} epochs, one cycle up to {self.max_learning_rate:g}, {self.reason}"
 
-def recipe(steps_per_epoch: int, *, head_loss: float | None = None) -> Recipe:
+
+def recipe(
+    steps_per_epoch: int, *, head_loss: float | None = None, held_out: bool = False
+) -> Recipe:
     """Decide how long and how fast all layers train.
 
     Use it to see what `fine_tune` would do. The head alone tells how much there is to gain, and the
@@ -42,6 +49,7 @@ def recipe(steps_per_epoch: int, *, head_loss: float | None = None) -> Recipe:
         steps_per_epoch: Batches in an epoch, >= 1.
         head_loss: Log-loss of the head alone on images that it wasn't fitted to, >= 0: what
             `fit_probe` found on its folds. `None` if it isn't known.
+        held_out: Whether held-out data will choose how far to go.
 
     Returns:
         A `Recipe`.
@@ -51,6 +59,8 @@ def recipe(steps_per_epoch: int, *, head_loss: float | None = None) -> Recipe:
     >>> easy, hard = recipe(50, head_loss=0.04), recipe(50, head_loss=0.6)
     >>> easy.epochs, easy.max_learning_rate, hard.epochs, hard.max_learning_rate
     (1, 2e-05, 3, 0.0003)
+    >>> print(recipe(4, head_loss=0.04))
+    0 epochs, one cycle up to 2e-05, because the head alone is nearly right: log-loss 0.04 on ...
 
     Reference:
         The head first, then everything: Kumar et al., *Fine-Tuning can Distort Pretrained Features
@@ -63,8 +73,15 @@ def recipe(steps_per_epoch: int, *, head_loss: float | None = None) -> Recipe:
     else:
         how = "nearly right" if head_loss <= _NEARLY_RIGHT else "not yet right"
         reason = f"because the head alone is {how}: log-loss {head_loss:.3g} on held-out folds"
+    epochs = epoch_count(steps_per_epoch, head_loss=head_loss)
+    nearly_right = head_loss is not None and head_loss <= _NEARLY_RIGHT
+    if nearly_right and steps_per_epoch < _FEW_STEPS and not held_out:
+        epochs = 0
+        reason += (
+            ", and so few images bring no more; epochs= or validation_data= train all the same"
+        )
     return Recipe(
-        epochs=epoch_count(steps_per_epoch, head_loss=head_loss),
+        epochs=epochs,
         max_learning_rate=peak_rate(head_loss),
         reason=reason,
     )
