@@ -115,6 +115,7 @@ def best_share(
     at_start: Judged | None,
     measure: Callable[[], Judged],
     otherwise: float = 0.5,
+    share: float | None = None,
 ) -> tuple[float, Judged, Judged]:
     """Set a model to the place between start and now that held-out data find best; say which.
 
@@ -129,6 +130,7 @@ def best_share(
         at_start: What was found of it then; `None` has it measured.
         measure: Measures the model as it is.
         otherwise: The share that would be taken without held-out data.
+        share: The share to take, if it isn't to be chosen.
 
     Returns:
         The share of the way, what was found at the start, and what there.
@@ -154,16 +156,16 @@ def best_share(
     end = model.get_weights()
     found: dict[float, Judged] = {} if at_start is None else {0.0: at_start}
     try:
-        for share in (0.0, 0.5, 1.0, None):
-            if share is None:
-                share = 0.75 if _loss(found[1.0]) < _loss(found[0.0]) else 0.25
-            if share not in found:
-                go_back(model, start, end, share)
-                found[share] = measure()
+        for place in (0.0, 0.5, 1.0, None) if share is None else (0.0, share):
+            if place is None:
+                place = 0.75 if _loss(found[1.0]) < _loss(found[0.0]) else 0.25
+            if place not in found:
+                go_back(model, start, end, place)
+                found[place] = measure()
     except BaseException:
         model.set_weights(end)
         raise
-    chosen = _chosen(found, otherwise)
+    chosen = _chosen(found, otherwise) if share is None else share
     go_back(model, start, end, chosen)
     return chosen, found[0.0], found[chosen]
 

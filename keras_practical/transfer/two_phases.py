@@ -395,20 +395,14 @@ class TwoPhases:
         def measure() -> Judged:
             return judge(self._model, self._held_out, verbose=bool(self._verbose))
 
-        if share is None:
-            share, before, after = best_share(
-                self._model,
-                start,
-                at_start=self._at_start,
-                measure=measure,
-                otherwise=otherwise,
-            )
-        else:
-            end = self._model.get_weights()
-            go_back(self._model, start, end, 0.0)
-            before = self._at_start or measure()
-            go_back(self._model, start, end, share)
-            after = measure()
+        share, before, after = best_share(
+            self._model,
+            start,
+            at_start=self._at_start,
+            measure=measure,
+            otherwise=otherwise,
+            share=share,
+        )
         return share, f"{gain(before, after)}; {_words(share)} of the way from the start is kept"
 
     def _with_own_order(self, data: Data) -> Data:

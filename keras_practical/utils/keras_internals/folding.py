@@ -41,6 +41,9 @@ class FoldedTraining(keras.callbacks.Callback):
         if self._fitted is not None:
             return
         self._fitted = model = self.model
+        strategy = getattr(model, "distribute_strategy", None)
+        if getattr(strategy, "num_replicas_in_sync", 1) > 1:
+            return  # Its replicas trace their steps in threads, on the same layers.
         pairs = [pair for pair in foldable(model) if not pair[1].trainable]
         if not pairs:
             return

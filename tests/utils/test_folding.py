@@ -97,6 +97,21 @@ def test_a_callback_sees_the_layers_as_they_are():
     np.testing.assert_allclose(seen[0], expected, atol=1e-6)
 
 
+@pytest.mark.tf_only
+def test_replicas_that_trace_in_threads_are_left_alone():
+    model = network()
+
+    class Replicas:
+        num_replicas_in_sync = 2
+
+    callback = FoldedTraining()
+    vars(model)["_distribute_strategy"] = Replicas()
+    callback.set_model(model)
+    callback.on_epoch_begin(0)
+    assert "train_step" not in vars(model)
+    callback.on_train_end()
+
+
 def convolved(then, **options):
     inputs = keras.Input((9, 9, 3))
     return keras.Model(inputs, then(layers.Conv2D(4, 3, **options)(inputs)))
