@@ -12,6 +12,7 @@ import numpy as np
 from keras_practical.data.features import Embeddings
 from keras_practical.data.order import EpochOrder
 from keras_practical.data.origin import origin_of
+from keras_practical.transfer.budget import steps_in
 from keras_practical.transfer.embedding import embed
 from keras_practical.transfer.feature_network import split_at_features
 from keras_practical.utils.keras_internals.layers import (
@@ -148,7 +149,9 @@ def head_training(
     """
     if views == 0:
         return "views=0"
-    problem = _problem_of_model(model) or _problem_of_data(train, validation_data)
+    problem = _problem_of_model(model) or _problem_of_data(
+        train, validation_data, one_pass=solving and not views
+    )
     if problem is not None:
         return problem
     try:
@@ -215,22 +218,35 @@ def _problem_of_model(model: keras.Model) -> str | None:
     return None
 
 
-def _problem_of_data(train: Data, validation_data: Data) -> str | None:
-    """Return what keeps data from being embedded, if anything does."""
+def _problem_of_data(train: Data, validation_data: Data, *, one_pass: bool) -> str | None:
+    """Return what keeps data from being embedded, if anything does.
+
+    Where one pass over the training data is all that is wanted, it may do with its images what it
+    does.
+    """
     for data in (train, validation_data):
         if isinstance(data, tuple | list):
             axes = [len(getattr(part, "shape", ())) for part in data]
             if 0 in axes or len(data) not in (2, 3) or axes[0] != 4:
                 return "the data aren't one array of images and one of labels"
-    if not isinstance(train, tuple | list) and origin_of(train).source is None:
+    known = isinstance(train, tuple | list) or origin_of(train).source is not None
+    if not known and not (one_pass and _is_batches(train) and steps_in(train)):
         return "what the data set does to its images isn't known; load_images or arrays tell"
     known = isinstance(validation_data, tuple | list) or origin_of(validation_data).source
-    if validation_data is not None and not known:
-        # Read once here, in its own order, which doesn't count for validation.
-        spec = getattr(validation_data, "element_spec", ())
-        if len(spec) != 2 or not all(hasattr(part, "shape") for part in spec):
-            return "the validation data aren't batches of images and labels"
+    # Read once here, in its own order, which doesn't count for validation.
+    if validation_data is not None and not known and not _is_batches(validation_data):
+        return "the validation data aren't batches of images and labels"
     return None
+
+
+def _is_batches(data: Data) -> bool:
+    """Return whether a data set's batches are one array of images and one of labels each."""
+    parts: Any = getattr(data, "element_spec", ())
+    if isinstance(data, keras.utils.PyDataset) and len(data):
+        parts = data[0]
+    if not isinstance(parts, tuple) or len(parts) != 2:
+        return False
+    return all(hasattr(part, "shape") for part in parts) and len(parts[0].shape) == 4
 
 
 def _leading_random_layers(body: keras.Model) -> list[keras.layers.Layer]:

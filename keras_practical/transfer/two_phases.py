@@ -112,6 +112,7 @@ class TwoPhases:
         self._optimizer = model.optimizer
         self._mixed_precision = mixed_precision
         self._at_start: Judged | None = None
+        self._wanted: tuple[int | None, float | str | None] = (None, None)
         self._backup = TrainingBackup(callbacks)
         self._training = OneTraining(
             self._backup.others, model, epochs=0, after_epoch=self._after_epoch
@@ -181,6 +182,7 @@ class TwoPhases:
         if self._wanted[0] is None and not plan.epochs:
             self._say(f"it stays with the head, {plan.reason}")
         if self._model.stop_training or not plan.epochs:
+            self._restore(self._model, self._frozen_epochs)
             return
         unfreeze(self._model, train_batch_norm=train_batch_norm, backbone=self._backbone)
         _freeze(self._by_hand)
@@ -196,6 +198,7 @@ class TwoPhases:
         elif self._settings.get("last_groups"):
             self._freeze_first_groups(int(self._settings["last_groups"]), multipliers)
         if not epochs:
+            self._restore(self._model, self._frozen_epochs)
             return
         peak = self._settings.get("peak")
         if peak is None:

@@ -473,3 +473,55 @@ def test_images_that_cannot_be_used_take_their_labels_along():
         kp.transfer.fine_tune(model, (images, labels), epochs=0, verbose=0)
     new, truth = tiny_data(n=60, seed=2)
     assert (model.predict(new, verbose=0).argmax(1) == truth).mean() >= 0.9
+
+
+@pytest.mark.tf_only
+def test_a_data_set_of_ones_own_serves_for_the_head():
+    tf = pytest.importorskip("tensorflow")
+    images, labels = tiny_data(n=60)
+    data = tf.data.Dataset.from_tensor_slices((images, labels))
+    data = data.shuffle(60, seed=0).batch(16).map(lambda x, y: (tf.cast(x, "float32"), y))
+    model = classifier()
+    history = kp.transfer.fine_tune(model, data, validation_data=data, epochs=0, verbose=0)
+    assert history.params["solved_head"]
+    assert history.history["val_accuracy"][0] > 0.9
+    with pytest.raises(ValueError, match="doesn't say how many batches"):
+        kp.transfer.fine_tune(classifier(), data.repeat(), epochs=1, verbose=0)
+
+
+class Batches(keras.utils.PyDataset):
+    """A user's own."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        images, labels = tiny_data(n=60)
+        return images[15 * index :][:15], labels[15 * index :][:15]
+
+
+def test_batches_of_ones_own_serve_for_the_head():
+    model = classifier()
+    history = kp.transfer.fine_tune(
+        model, Batches(), validation_data=Batches(), epochs=1, verbose=0
+    )
+    assert history.params["solved_head"]
+    assert history.history["val_accuracy"][0] > 0.9
+
+
+def test_a_run_killed_after_its_last_epoch_is_restored(tmp_path):
+    """With nothing left to train, the weights are still those of the backup."""
+    data = tiny_data(n=30)
+
+    class Killed(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            raise RuntimeError("killed")
+
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    first = classifier()
+    with pytest.raises(RuntimeError, match="killed"):
+        kp.transfer.fine_tune(first, data, epochs=0, callbacks=[backup, Killed()], verbose=0)
+    again = classifier()
+    kp.transfer.fine_tune(again, data, epochs=0, callbacks=[backup], verbose=0)
+    for expected, found in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
