@@ -61,8 +61,9 @@ def fine_tune(
     setting `trainable`, compiling, `fit`, and a mean of two lists of weights.
 
     A head of several layers, or of other labels than one class each, is trained in two frozen
-    epochs instead. Its features are computed once where that gives the same result: with data of `load_images` or arrays, without
-    random layers before the head, and for a model whose class doesn't train in a way of its own.
+    epochs instead. Its features are computed once where that gives the same result: with data of
+    `load_images` or arrays, without random layers before the head, and for a model whose class
+    doesn't train in a way of its own.
 
     For callbacks it is one training: one log, one best epoch, one backup; a head that was solved
     is epoch 0. They see the weights of each epoch, before the choice at the end. `EarlyStopping`

@@ -229,7 +229,7 @@ def _problem_of_data(train: Data, validation_data: Data, *, one_pass: bool) -> s
             axes = [len(getattr(part, "shape", ())) for part in data]
             if 0 in axes or len(data) not in (2, 3) or axes[0] != 4:
                 return "the data aren't one array of images and one of labels"
-    known = isinstance(train, tuple | list) or origin_of(train).source is not None
+    known = isinstance(train, tuple | list) or origin_of(train).source
     if not known and not (one_pass and _is_batches(train) and steps_in(train)):
         return "what the data set does to its images isn't known; load_images or arrays tell"
     known = isinstance(validation_data, tuple | list) or origin_of(validation_data).source
@@ -246,7 +246,10 @@ def _is_batches(data: Data) -> bool:
         parts = data[0]
     if not isinstance(parts, tuple) or len(parts) != 2:
         return False
-    return all(hasattr(part, "shape") for part in parts) and len(parts[0].shape) == 4
+    if not all(hasattr(part, "shape") for part in parts):
+        return False
+    shape = parts[0].shape
+    return (shape.rank if hasattr(shape, "rank") else len(shape)) == 4
 
 
 def _leading_random_layers(body: keras.Model) -> list[keras.layers.Layer]:
