@@ -89,6 +89,31 @@ def evaluate(
                 typer.echo(f"{split}: {kp.evaluate(classifier, dataset)}")
 
 
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A .keras file.", exists=True, dir_okay=False)],
+    images: Annotated[Path, typer.Argument(help="A folder of images, or one.", exists=True)],
+    *,
+    csv: Annotated[Path | None, typer.Option(help="A table to write.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Below this probability the answer is 'unsure'.")
+    ] = None,
+) -> None:
+    """Say what IMAGES show, by a saved classifier."""
+    import keras
+
+    import keras_practical as kp
+
+    with _clear_errors():
+        found = kp.predict(
+            keras.models.load_model(model, compile=False), images, threshold=threshold
+        )
+        typer.echo(found)
+        if csv is not None:
+            found.to_csv(csv)
+            typer.echo(f"Wrote {csv}.")
+
+
 @contextmanager
 def _clear_errors() -> Iterator[None]:
     """Show what a user can mend as one message, without a traceback."""

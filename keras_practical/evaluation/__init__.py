@@ -1,6 +1,7 @@
 """How good a model really is, and where it errs.
 
-Rooms: `outputs` (what predictions and labels mean), `prediction`, `metrics` (`evaluate`),
+Rooms: `outputs` (what predictions and labels mean), `prediction`, `new_images` (`predict`),
+`metrics` (`evaluate`),
 `comparison`, `calibration`, `operating_point`, `cross_validation`, `interpretation` with
 `mistakes`, `images` and `properties` (where a model errs), `heat_maps`, `gradient_maps` and
 `occlusion_maps` (where it looks), `plots`.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from keras_practical.evaluation.interpretation import Interpretation, interpret
     from keras_practical.evaluation.metrics import Evaluation, evaluate, evaluate_predictions
     from keras_practical.evaluation.mistakes import ConfusedPair, Prediction
+    from keras_practical.evaluation.new_images import Predictions, predict
     from keras_practical.evaluation.occlusion_maps import occlusion
     from keras_practical.evaluation.operating_point import (
         OperatingPoint,
@@ -59,6 +61,7 @@ __all__ = [
     "Interpretation",
     "OperatingPoint",
     "Prediction",
+    "Predictions",
     "PropertyBin",
     "Threshold",
     "auc_interval",
@@ -75,6 +78,7 @@ __all__ = [
     "mean_interval",
     "measure_calibration",
     "occlusion",
+    "predict",
     "predict_side_by_side",
     "predict_with_labels",
     "predict_with_tta",
@@ -103,6 +107,7 @@ _ROOMS = {
     "evaluation.interpretation": ("Interpretation", "interpret"),
     "evaluation.metrics": ("Evaluation", "evaluate", "evaluate_predictions"),
     "evaluation.mistakes": ("ConfusedPair", "Prediction"),
+    "evaluation.new_images": ("Predictions", "predict"),
     "evaluation.occlusion_maps": ("occlusion",),
     "evaluation.operating_point": ("OperatingPoint", "sensitivity_at_specificity"),
     "evaluation.prediction": ("predict_side_by_side", "predict_with_labels", "predict_with_tta"),

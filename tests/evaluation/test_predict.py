@@ -1,207 +1,183 @@
-"""Test-time augmentation and resized models."""
+"""`predict`: new images in, names and probabilities out, in order, whatever they come as."""
+
+import csv
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
 import keras_practical as kp
-from keras_practical.augment import RandomGeometry
 
 # Also run on JAX.
 pytestmark = pytest.mark.any_backend
 
-IMAGES = np.random.default_rng(0).uniform(0, 1, (7, 8, 8, 3)).astype("float32")
-LABELS = np.arange(7) % 3
+COLOURS = {"red": (250, 0, 0), "green": (0, 250, 0)}
 
 
-@pytest.fixture(scope="module")
-def model():
-    keras.utils.set_random_seed(1)
-    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten()]
-    return keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")])
+def model_of(names=("green", "red"), size=8, channels=3):
+    """Return a model that knows red from green."""
+    inputs = keras.Input((size, size, channels))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 25)(inputs))
+    dense = keras.layers.Dense(2, activation="softmax")
+    features = x
+    if names is not None:
+        backbone = keras.Sequential(
+            [keras.Input((size, size, channels)), keras.layers.Rescaling(1 / 25)]
+        )
+        model = kp.transfer.classifier(backbone, list(names), verbose=False)
+        dense = model.layers[-1]
+    else:
+        model = keras.Model(inputs, dense(features))
+    kernel = np.zeros((channels, 2))
+    kernel[0, 1] = kernel[min(1, channels - 1), 0] = 0.3
+    dense.set_weights([kernel, np.zeros(2)])
+    return model
 
 
-def predict(model, images):
-    return model.predict(images, verbose=0).astype("float64")
+def picture(colour, side=20):
+    return np.full((side, side + 4, 3), COLOURS[colour], "uint8")
 
 
-def test_flip_is_the_mean_of_both_views_in_order(model):
-    found, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", batch_size=3, verbose=False)
-    expected = (predict(model, IMAGES) + predict(model, IMAGES[:, :, ::-1])) / 2
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "new"
+    (place / "deep").mkdir(parents=True)
+    for name, colour in (("b.png", "red"), ("a.png", "green"), ("deep/c.jpg", "red")):
+        Image.fromarray(picture(colour)).save(place / name)
+    (place / "notes.txt").write_text("none of the images")
+    return place
 
 
-def test_ten_crops_are_corners_and_middle_and_their_mirror_images(model):
-    found, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "ten_crop", verbose=False)
-    views = []
-    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1), (0, 0)):
-        crop = IMAGES[:, top : top + 7, left : left + 7]
-        whole = np.asarray(keras.ops.image.resize(crop, (8, 8)))
-        views += [predict(model, whole), predict(model, whole[:, :, ::-1])]
-    np.testing.assert_allclose(found, np.mean(views, axis=0), atol=1e-6)
+def test_a_folder_in_the_order_of_its_paths(folder):
+    found = kp.predict(model_of(), folder, verbose=False)
+    assert found.names == ("a.png", "b.png", "deep/c.jpg")
+    assert found.labels == ("green", "red", "red")
+    assert found.class_names == ("green", "red")
+    exponent = np.exp(-0.3 * 250 / 25)
+    np.testing.assert_allclose(found.probabilities[0, 0], 1 / (1 + exponent), atol=1e-4)
+    assert not found.problems
 
 
-class Darker(keras.layers.Layer):
-    """Darkens by 0.1, 0.2, ... of the value at each call."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
-
-    def call(self, images, training=False):
-        assert training
-        self.calls += 1
-        return images * (1 - 0.1 * self.calls)
+def test_batches_change_nothing(folder):
+    one = kp.predict(model_of(), folder, batch_size=1, verbose=False)
+    two = kp.predict(model_of(), folder, batch_size=2, verbose=False)
+    np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-6)
 
 
-@pytest.mark.parametrize("beta", [0.25, None])
-def test_random_views_follow_fastais_rule_or_count_equally(model, beta):
-    found, _ = kp.predict_with_tta(
-        model, (IMAGES, LABELS), [Darker()], n=3, beta=beta, verbose=False
-    )
-    views = [predict(model, IMAGES * (1 - 0.1 * k)) for k in (1, 2, 3)]
-    # One of four views counts a quarter too.
-    expected = 0.25 * predict(model, IMAGES) + 0.75 * np.mean(views, axis=0)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+@pytest.mark.parametrize("kind", ["file", "text", "pillow", "array", "batch", "list"])
+def test_all_that_images_come_as(folder, kind):
+    red, green = picture("red"), picture("green")
+    given, expected = {
+        "file": (folder / "b.png", ["red"]),
+        "text": (str(folder / "b.png"), ["red"]),
+        "pillow": (Image.fromarray(green), ["green"]),
+        "array": (red.astype("float32"), ["red"]),
+        "batch": (np.stack([red, green]), ["red", "green"]),
+        "list": ([folder / "a.png", red, Image.fromarray(green)], ["green", "red", "green"]),
+    }[kind]
+    assert list(kp.predict(model_of(), given, verbose=False).labels) == expected
 
 
-def test_beta_weighs_the_picture_itself(model):
-    plain, _ = kp.predict_with_tta(model, (IMAGES, LABELS), Darker(), n=2, beta=1.0, verbose=False)
-    np.testing.assert_allclose(plain, predict(model, IMAGES), atol=1e-6)
+def test_a_broken_file_is_named_and_left_out(folder):
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no photo")
+    with pytest.warns(UserWarning, match=r"1 of 4 images can't be read.*broken\.jpg"):
+        found = kp.predict(model_of(), folder, verbose=False)
+    assert found.labels == ("green", "red", "red")
+    assert "broken.jpg" in found.problems[0]
+    assert "not read: broken.jpg" in str(found)
+    with pytest.raises(ValueError, match="would lack their rows"):
+        found.submission(folder / "s.csv")
+    with pytest.raises(ValueError, match="None of the 1 images can be read"):
+        kp.predict(model_of(), folder / "broken.jpg", verbose=False)
 
 
-def test_logits_are_averaged_as_probabilities(model):
-    logits = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
-    logits.add(keras.layers.Dense(3))
-    logits.build()
-    logits.set_weights(model.get_weights())
-    one, _ = kp.predict_with_tta(logits, (IMAGES, LABELS), "flip", from_logits=True, verbose=False)
-    other, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
-    np.testing.assert_allclose(one, other, atol=1e-6)
+def test_below_the_threshold_it_is_unsure(folder):
+    sure = kp.predict(model_of(), folder, threshold=0.9, verbose=False)
+    unsure = kp.predict(model_of(), folder, threshold=0.99, verbose=False)
+    assert sure.labels == ("green", "red", "red")
+    assert set(unsure.labels) == {"unsure"}
 
 
-@pytest.mark.tf_only
-def test_tta_of_data_sets_keeps_labels_beside_them(model):
-    import tensorflow as tf
-
-    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).shuffle(7, seed=0).batch(2)
-    found, labels = kp.predict_with_tta(model, data, "flip", verbose=False)
-    known, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
-    for row, label in zip(found, labels, strict=True):
-        match = np.abs(known - row).max(1).argmin()
-        np.testing.assert_allclose(known[match], row, atol=1e-6)
-        assert label == LABELS[match]
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
 
 
-def test_evaluate_with_tta_judges_the_averaged_probabilities(model):
-    found = kp.evaluate(model, (IMAGES, LABELS), tta="flip", verbose=False)
-    probabilities, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
-    assert found.accuracy == (probabilities.argmax(1) == LABELS).mean()
-    assert found.loss == pytest.approx(-np.log(probabilities[np.arange(7), LABELS]).mean())
+def test_tables(folder, tmp_path):
+    found = kp.predict(model_of(), folder, verbose=False)
+    found.to_csv(tmp_path / "t.csv")
+    header, first, *_ = rows(tmp_path / "t.csv")
+    assert header == ["image", "label", "green", "red"]
+    assert first[:2] == ["a.png", "green"]
+    assert float(first[2]) == pytest.approx(found.probabilities[0, 0], rel=1e-5)
+    table = found.to_dataframe()
+    assert table["label"].tolist() == ["green", "red", "red"]
+    found.submission(tmp_path / "s.csv", id_column="image_id")
+    assert rows(tmp_path / "s.csv") == [
+        ["image_id", "label"],
+        ["a", "green"],
+        ["b", "red"],
+        ["deep/c", "red"],
+    ]
+    found.submission(tmp_path / "p.csv", probability_of="red", suffix=True)
+    assert rows(tmp_path / "p.csv")[2][0] == "b.png"
+    assert float(rows(tmp_path / "p.csv")[2][1]) == pytest.approx(found.probabilities[1, 1], 1e-5)
+    with pytest.raises(ValueError, match="`probability_of` must be one of 'green', 'red'"):
+        found.submission(tmp_path / "x.csv", probability_of="blue")
 
 
-def test_geometry_as_tta(model):
-    layer = RandomGeometry(horizontal_flip=1.0)
-    found, _ = kp.predict_with_tta(model, (IMAGES, LABELS), layer, n=1, beta=0.5, verbose=False)
-    expected, _ = kp.predict_with_tta(model, (IMAGES, LABELS), "flip", verbose=False)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+def test_plot_shows_images_with_their_labels(folder):
+    ax = kp.predict(model_of(), folder, verbose=False).plot(count=2)
+    assert [text.get_text() for text in ax.texts] == ["green (95 %)", "red (95 %)"]
+
+
+def test_a_model_without_names_and_one_of_grey_images(folder):
+    assert kp.predict(model_of(None), folder, verbose=False).labels == ("0", "1", "1")
+    named = kp.predict(model_of(None), folder, class_names=["g", "r"], verbose=False)
+    assert named.labels == ("g", "r", "r")
+    grey = kp.predict(model_of(None, channels=1), folder, verbose=False)
+    assert grey.probabilities.shape == (3, 2)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("change", "message"),
     [
-        ({"augmentation": "rotate"}, "`augmentation` must be one of 'flip', 'ten_crop'"),
-        ({"n": 0}, "`n` must be a whole number >= 1"),
-        ({"beta": 2}, "`beta` must be a number from 0 to 1"),
+        ({"images": []}, "`images` is empty"),
+        ({"images": 3}, "`images` must be a folder"),
+        ({"batch_size": 0}, "`batch_size` must be"),
+        ({"threshold": 1.5}, "`threshold` must be"),
+        ({"class_names": ["one"]}, "one name for each of the model's 2 outputs"),
+        ({"model": "vectors"}, "must take images"),
+        ({"model": "any size"}, "say image_size="),
     ],
 )
-def test_bad_arguments(model, arguments, message):
+def test_what_is_wrong_is_named(change, message):
+    models = {
+        "vectors": keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]),
+        "any size": model_of(None, size=None),
+    }
+    model = models.get(change.pop("model", None)) or model_of()
+    arguments = {"images": np.zeros((1, 8, 8, 3)), "verbose": False, **change}
     with pytest.raises(ValueError, match=message):
-        kp.predict_with_tta(model, (IMAGES, LABELS), **({"augmentation": "flip"} | arguments))
+        kp.predict(model, arguments.pop("images"), **arguments)
 
 
-def test_tta_of_what_is_no_picture_is_refused(model):
-    with pytest.raises(ValueError, match="needs images of shape"):
-        kp.predict_with_tta(model, (np.ones((2, 5)), [0, 1]), "flip")
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no image in the folder"):
+        kp.predict(model_of(), tmp_path, verbose=False)
 
 
-def network(**options):
-    inputs = keras.Input((16, 16, 3))
-    body = keras.Sequential(
-        [keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3, 2), keras.layers.BatchNormalization()],
-        name="body",
+@pytest.mark.tf_only
+def test_from_the_command_line(folder, tmp_path):
+    from keras_practical.cli.commands import app
+
+    model_of().save(tmp_path / "m.keras")
+    table = tmp_path / "t.csv"
+    done = CliRunner().invoke(
+        app, ["predict", str(tmp_path / "m.keras"), str(folder), "--csv", str(table)]
     )
-    features = RandomGeometry(rotation=5, image_size=16)(inputs)
-    features = keras.layers.GlobalAveragePooling2D()(body(features))
-    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(features), **options)
-
-
-def test_resized_keeps_weights_and_takes_the_new_size():
-    small = network(name="net")
-    small.get_layer("body").trainable = False
-    small.compile(
-        keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
-    large = kp.resized(small, (24, 32))
-    assert large.input_shape == (None, 24, 32, 3)
-    assert large.name == "net"
-    for one, other in zip(small.get_weights(), large.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert [v.path for v in large.trainable_variables] == [
-        v.path for v in small.trainable_variables
-    ]
-    history = large.fit(np.ones((4, 24, 32, 3)), np.zeros(4), verbose=0)
-    assert "accuracy" in history.history
-    assert float(large.optimizer.learning_rate) == pytest.approx(0.02)
-    # Copies: training the one leaves the other alone.
-    assert np.abs(large.get_weights()[-1] - small.get_weights()[-1]).max() > 0
-
-
-def test_resized_back_predicts_the_same():
-    model = network()
-    images = np.random.default_rng(0).uniform(0, 1, (2, 16, 16, 3)).astype("float32")
-    again = kp.resized(kp.resized(model, 32), 16)
-    np.testing.assert_array_equal(
-        again.predict(images, verbose=0), model.predict(images, verbose=0)
-    )
-
-
-def test_resized_classifier_on_a_real_backbone():
-    model = kp.transfer.classifier("MobileNetV2", 2, image_size=64, weights=None)
-    large = kp.resized(model, 96)
-    assert large.input_shape == (None, 96, 96, 3)
-    assert kp.transfer.summary(large).trainable_count == kp.transfer.summary(model).trainable_count
-
-
-def test_resized_refuses_weights_that_depend_on_the_size(model):
-    with pytest.raises(ValueError, match=r"can't take images of 16 x 16 pixels: .* pooling"):
-        kp.resized(model, 16)
-
-
-class Positions(keras.layers.Layer):
-    """Adds a learnt image: a weight of the image's size."""
-
-    def build(self, shape):
-        self.position = self.add_weight(shape=shape[1:])
-
-    def call(self, images):
-        return images + self.position
-
-
-def test_resized_names_the_weight_that_depends_on_the_size():
-    positional = keras.Sequential([keras.Input((8, 8, 3)), Positions(name="where")])
-    with pytest.raises(
-        ValueError, match=r"weight '.*where/.*' depends on the size .* \(16, 16, 3\)"
-    ):
-        kp.resized(positional, 16)
-
-
-def test_resized_refuses_models_without_a_fixed_size():
-    free = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(1, 1)])
-    with pytest.raises(ValueError, match="must take images of one fixed size"):
-        kp.resized(free, 16)
-
-
-def test_sample_weights_that_would_not_count_are_refused(model):
-    with pytest.raises(ValueError, match="sample weights wouldn't count"):
-        kp.evaluate(model, (IMAGES, LABELS, np.ones(len(LABELS))), verbose=False)
+    assert done.exit_code == 0, done.output
+    assert "deep/c.jpg  red" in done.output
+    assert len(rows(table)) == 4
