@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from PIL import Image
 
 from keras_practical.data.folders import files_below
 from keras_practical.data.plots import show_images
@@ -41,6 +40,9 @@ class Predictions:
         threshold: The probability from which the model answers; `None` if it always does.
         problems: What couldn't be read, and why: one line a file.
         sources: Where each image can be read again.
+
+    Raises:
+        ValueError: From `submission`, if rows would be missing.
 
     Example:
 
@@ -289,6 +291,8 @@ def _expected(model: keras.Model, image_size: ImageSize | None) -> tuple[ImageSi
 
 def _listed(images: Any) -> tuple[list[str], list[Any]]:
     """Return names and sources of all images, in order."""
+    from PIL import Image
+
     if isinstance(images, str | Path):
         path = Path(images)
         if path.is_dir():
