@@ -183,7 +183,12 @@ class FeatureNetwork:
 
     def __init__(self, model: keras.Model, batch_size: int | None, half_precision: bool) -> None:
         self._model = _in_half_precision(model) if half_precision else model
-        self._pairs = foldable(self._model)
+        pairs = foldable(self._model)
+        weights = [weight for pair in pairs for layer in pair for weight in layer.weights]
+        # TensorFlow's ReLU makes 0 of NaN where it is fused with a convolution: broken weights must
+        # show.
+        whole = not any(np.isnan(keras.ops.convert_to_numpy(weight)).any() for weight in weights)
+        self._pairs = pairs if whole else []
         self.batch_size = batch_size or _batch_size(model)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
