@@ -108,8 +108,8 @@ def summary(output: Path) -> None:
     for line in map(json.loads, output.read_text().splitlines()):
         cells[f"{line['set']} {line['n']}"][line["row"]].append(line)
     print(
-        "| set | what | accuracy, % | against the probe, points (95 % interval) | log-loss "
-        "| ratio | seconds |\n|---|---|---|---|---|---|---|"
+        "| set | what | seeds | accuracy, % | against the probe, points (95 % interval) | log-loss "
+        "| ratio | seconds |\n|---|---|---|---|---|---|---|---|"
     )
     for title, rows in cells.items():
         probes = {line["seed"]: line for line in rows["probe"]}
@@ -131,7 +131,7 @@ def summary(output: Path) -> None:
                 "" if row == "probe" else f"{np.mean(differences):+.1f} ({low:+.1f} to {high:+.1f})"
             )
             print(
-                f"| {title} | {row} | {np.mean(accuracies):.1f} ± {np.std(accuracies):.1f} "
+                f"| {title} | {row} | {len(lines)} | {np.mean(accuracies):.1f} ± {np.std(accuracies):.1f} "
                 f"| {against} | {np.mean(losses):.3f} ± {np.std(losses):.3f} | {ratio:.2f} "
                 f"| {np.mean([line['seconds'] for line in lines]):.0f} |"
             )
