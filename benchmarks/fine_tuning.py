@@ -131,7 +131,8 @@ def summary(output: Path) -> None:
                 "" if row == "probe" else f"{np.mean(differences):+.1f} ({low:+.1f} to {high:+.1f})"
             )
             print(
-                f"| {title} | {row} | {len(lines)} | {np.mean(accuracies):.1f} ± {np.std(accuracies):.1f} "
+                f"| {title} | {row} | {len(lines)} "
+                f"| {np.mean(accuracies):.1f} ± {np.std(accuracies):.1f} "
                 f"| {against} | {np.mean(losses):.3f} ± {np.std(losses):.3f} | {ratio:.2f} "
                 f"| {np.mean([line['seconds'] for line in lines]):.0f} |"
             )
