@@ -10,7 +10,7 @@
 # | **Data** | scikit-learn's 1,797 handwritten digits (nothing to download); photos: `--data` |
 # | **Time** | 7 minutes on 2 CPU cores; 2,000 photos: about an hour (not run to the end here) |
 # | **Result to expect** | 5 digits of each class, 3 seeds: 91.1 ± 2.2 % from scratch, 93.0 ± 3.4 |
-# | | augmented, 94.7 ± 1.5 also mixed, 94.6 ± 1.3 fine-tuned; with 80, 97.2 to 99.2 % |
+# | | augmented, 94.7 ± 1.5 also mixed; the pretrained ways beside them |
 #
 # ```
 # python tutorials/03_small_data.py
