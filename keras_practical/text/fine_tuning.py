@@ -17,7 +17,7 @@ from keras_practical.text.vocabulary import SubwordVocabulary
 from keras_practical.training.layer_rates import scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
 from keras_practical.training.resuming import SetEpoch
-from keras_practical.transfer.averaging import Judged, best_share, gain, judge
+from keras_practical.transfer.averaging import best_share, gain, judge
 from keras_practical.utils.checks import check_count, check_positive
 from keras_practical.utils.keras_internals.graph import outputs_in
 from keras_practical.utils.regression import best_strength, linear_head
@@ -176,22 +176,29 @@ def fine_tune(
             history.history.setdefault(name, []).extend(values)
         if model.stop_training:
             break
-    history.params = {"epochs": len(history.epoch), "share": 1.0}
+    share = 1.0
     if held_out is not None:
-
-        def measure() -> Judged:
-            return judge(model, held_out)
-
-        share, before, after = best_share(
-            model, start, at_start=None, measure=measure, otherwise=1.0
-        )
-        history.params["share"] = share
-        if verbose:
-            print(
-                f"fine_tune: {gain(before, after)}; {share:.0%} of the way from the head alone is "
-                "kept"
-            )
+        share = _keep_what_helps(model, start, held_out, verbose=bool(verbose))
+    history.params = {"epochs": len(history.epoch), "share": share}
     return history
+
+
+def _keep_what_helps(
+    model: keras.Model,
+    start: Sequence[np.ndarray],
+    held_out: tuple[np.ndarray, np.ndarray],
+    *,
+    verbose: bool,
+) -> float:
+    """Have held-out texts choose between the weights at the start and now; return the share."""
+    share, before, after = best_share(
+        model, start, at_start=None, measure=lambda: judge(model, held_out), otherwise=1.0
+    )
+    if verbose:
+        print(
+            f"fine_tune: {gain(before, after)}; {share:.0%} of the way from the head alone is kept"
+        )
+    return share
 
 
 def _warn_of_untrained(train: LabelledTexts, held_out: LabelledTexts) -> None:

@@ -21,7 +21,7 @@ from keras_practical.utils.keras_internals.overrides import PREDICTING, TRAINING
 if TYPE_CHECKING:
     from keras_practical.utils.types import Data
 
-__all__ = ["Judged", "best_share", "gain", "go_back", "judge"]
+__all__ = ["Judged", "best_share", "gain", "judge", "set_between"]
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,14 @@ def judge(
             found = evaluate_predictions(probabilities, labels, groups=groups)
             return Judged(found.loss, found)
         except ValueError:
-            # Several labels in a row, numbers, maps: not one class each.
+            # Several labels in a row, numbers, maps, or NaN: what isn't the probability of one
+            # class each is judged by the model's own loss, below.
             pass
     arguments = {name: value for name, value in fit_arguments(data).items() if name != "shuffle"}
     return Judged(float(model.evaluate(**arguments, verbose=0, return_dict=True)["loss"]))
 
 
-def go_back(
+def set_between(
     model: keras.Model, start: Sequence[np.ndarray], end: Sequence[np.ndarray], share: float
 ) -> None:
     """Give a model the weights that lie at `share` of the way from `start` to `end`.
@@ -97,10 +98,14 @@ def go_back(
     Example:
 
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-    >>> go_back(model, [np.array([[1.0]])], [np.array([[3.0]])], 0.25)
+    >>> set_between(model, [np.array([[1.0]])], [np.array([[3.0]])], 0.25)
     >>> model.get_weights()[0].tolist()
     [[1.5]]
     """
+    if share == 0.0:
+        # Exactly, whatever the end is: a training that diverged leaves NaN.
+        model.set_weights(list(start))
+        return
     between = []
     for old, new in zip(start, end, strict=True):
         counts = np.issubdtype(new.dtype, np.integer) or new.dtype == bool
@@ -160,13 +165,13 @@ def best_share(
             if place is None:
                 place = 0.75 if _loss(found[1.0]) < _loss(found[0.0]) else 0.25
             if place not in found:
-                go_back(model, start, end, place)
+                set_between(model, start, end, place)
                 found[place] = measure()
     except BaseException:
         model.set_weights(end)
         raise
     chosen = _chosen(found, otherwise) if share is None else share
-    go_back(model, start, end, chosen)
+    set_between(model, start, end, chosen)
     return chosen, found[0.0], found[chosen]
 
 

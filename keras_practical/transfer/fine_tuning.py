@@ -87,7 +87,7 @@ def fine_tune(
             third of that if the head alone is nearly right; and none if there are less than 10
             batches of images besides and nothing is held out.
         minutes: A budget for the whole, > 0. A few steps are timed, and there are fewer epochs; or
-            only the last layers train; or only the head is fitted. It may end later by what
+            only the last layers train; or the head alone is all. It may end later by what
             compiling takes.
         frozen_epochs: Epochs of a first phase in which the head is trained, >= 0; 0 for a head
             that is good already. Default: the head is solved.

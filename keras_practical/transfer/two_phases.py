@@ -22,7 +22,7 @@ from keras_practical.training.finder import find_lr
 from keras_practical.training.layer_rates import scale_learning_rates
 from keras_practical.training.one_cycle import OneCycle
 from keras_practical.training.resuming import SetEpoch
-from keras_practical.transfer.averaging import Judged, best_share, gain, go_back, judge
+from keras_practical.transfer.averaging import Judged, best_share, gain, judge, set_between
 from keras_practical.transfer.budget import affordable_epochs, seconds_per_step, steps_in
 from keras_practical.transfer.frozen_phase import HeadTraining, head_training
 from keras_practical.transfer.one_training import OneTraining, TrainingBackup
@@ -200,9 +200,10 @@ class TwoPhases:
         if not epochs:
             self._restore(self._model, self._frozen_epochs)
             return
-        peak = self._settings.get("peak")
-        if peak is None:
-            peak = self._search(self._model, data, default=plan.max_learning_rate)
+        peak = plan.max_learning_rate
+        if isinstance(self._wanted[1], str):
+            # A first phase that was trained has found it.
+            peak = self._settings.get("peak") or self._search(self._model, data, default=peak)
         self._settings["peak"] = peak
         self._restore(self._model, self._frozen_epochs)
         if self._backup.start is None:
@@ -337,14 +338,10 @@ class TwoPhases:
             head_loss=self._settings.get("head_loss"),
             held_out=self._held_out is not None,
         )
-        if isinstance(rate, float | int):
-            self._settings["peak"] = rate
-        elif rate is None:
-            self._settings["peak"] = found.max_learning_rate
         asked = epochs is not None and rate is not None
         return Recipe(
             epochs=found.epochs if epochs is None else epochs,
-            max_learning_rate=found.max_learning_rate,
+            max_learning_rate=rate if isinstance(rate, float | int) else found.max_learning_rate,
             reason="" if asked else found.reason,
         )
 
@@ -370,7 +367,7 @@ class TwoPhases:
                 chosen = min(fitting, epochs)
                 self._say(f"{said}: {chosen} of {epochs} epochs")
                 return chosen
-        self._say(f"{said}: too little for one epoch, so only the head is fitted")
+        self._say(f"{said}: too little for one epoch, so nothing more is trained")
         freeze_to(self._model, -1, backbone=self._backbone)
         _freeze(self._by_hand)
         self._prepare([1.0])
@@ -388,11 +385,13 @@ class TwoPhases:
             solved=bool(self._settings["solved"]), head_loss=self._settings.get("head_loss")
         )
         if self._held_out is None:
+            end = self._model.get_weights()
+            if share is None and not all(np.isfinite(weight).all() for weight in end):
+                set_between(self._model, start, end, 0.0)
+                return 0.0, "the training diverged (weights are NaN), so the start is kept"
             share = otherwise if share is None else share
-            go_back(self._model, start, self._model.get_weights(), share)
-            kept = (
-                "" if share == 1.0 else f"{_words(share)} of the way from the head alone is kept; "
-            )
+            set_between(self._model, start, end, share)
+            kept = "" if share == 1.0 else f"{_words(share)} of the way from the start is kept; "
             return share, f"{kept}with validation_data it would say what this brought"
 
         def measure() -> Judged:

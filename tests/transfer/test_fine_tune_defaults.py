@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_backbone, tiny_data
 
 import keras_practical as kp
-from keras_practical.transfer.averaging import Judged, best_share, gain, go_back, judge
+from keras_practical.transfer.averaging import Judged, best_share, gain, judge, set_between
 from keras_practical.transfer.budget import affordable_epochs
 from keras_practical.transfer.policy import recipe, share_of_the_way
 
@@ -350,6 +350,94 @@ def test_a_loss_that_is_not_a_number_is_never_chosen():
     assert share == 0.0
 
 
+def test_a_training_that_diverged_ends_at_its_start(capsys):
+    """NaN weights at the end are neither kept nor averaged, with held-out data or without."""
+
+    class Diverge(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.set_weights([w * np.nan for w in self.model.get_weights()])
+
+    for held_out in (None, noisy_data(seed=1)):
+        start, _ = tuned(epochs=0)
+        model = classifier()
+        history = kp.transfer.fine_tune(
+            model,
+            noisy_data(),
+            validation_data=held_out,
+            epochs=1,
+            callbacks=[Diverge()],
+            verbose=2,
+        )
+        assert history.params["share"] == 0.0
+        for ours, expected in zip(model.get_weights(), start.get_weights(), strict=True):
+            np.testing.assert_allclose(ours, expected, atol=1e-6)
+    assert "the training diverged" in capsys.readouterr().out
+
+
+def test_all_layers_train_with_folded_normalization():
+    seen = []
+
+    class Looking(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append("test_step" in vars(self.model))
+
+    model, _ = tuned(folded_classifier(), epochs=1, callbacks=[Looking()])
+    assert seen == [False, True]
+    assert "test_step" not in vars(model)
+
+
+def folded_classifier():
+    keras.utils.set_random_seed(0)
+    backbone = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(6, 3),
+            keras.layers.BatchNormalization(),
+        ]
+    )
+    return kp.transfer.classifier(backbone, 3, seed=3, verbose=False)
+
+
+def test_features_are_computed_with_folded_normalization(monkeypatch):
+    from keras_practical.transfer import feature_network
+
+    counts, own = [], feature_network.folded
+
+    def counting(pairs):
+        counts.append(len(pairs))
+        return own(pairs)
+
+    monkeypatch.setattr(feature_network, "folded", counting)
+    kp.embed(folded_classifier(), tiny_data(), verbose=False)
+    assert set(counts) == {1}
+
+
+def test_a_budget_too_small_for_all_layers_trains_the_last(monkeypatch, capsys):
+    from keras_practical.transfer import two_phases
+
+    layers = [keras.layers.Dense(6, name=f"dense_{n}") for n in range(6)]
+    backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), *layers])
+    model = kp.transfer.classifier(backbone, 3, seed=3, verbose=False)
+    groups = len(kp.transfer.layer_groups(model))
+    assert groups > 3
+    seconds = iter([1e6, 1e-3])
+    monkeypatch.setattr(two_phases, "seconds_per_step", lambda *a, **options: next(seconds))
+    before = [layer.get_weights()[0].copy() for layer in layers]
+    history = kp.transfer.fine_tune(model, noisy_data(), epochs=2, minutes=10, share=1.0, verbose=2)
+    moved = [
+        not np.array_equal(old, layer.get_weights()[0])
+        for old, layer in zip(before, layers, strict=True)
+    ]
+    assert not moved[0]
+    assert moved[-1]
+    assert history.epoch == [0, 1, 2]
+    out = capsys.readouterr().out
+    assert f"an epoch of the last {max(2, groups // 2)} of {groups} layer groups" in out
+    assert "2 epochs of the last layers" in out
+
+
 def test_whole_numbers_are_not_averaged():
     class Counting(keras.layers.Layer):
         def build(self, shape):
@@ -364,7 +452,7 @@ def test_whole_numbers_are_not_averaged():
     counter = counting.layers[0].counter
     start = counting.get_weights()
     counter.assign(7)
-    go_back(counting, start, counting.get_weights(), 0.25)
+    set_between(counting, start, counting.get_weights(), 0.25)
     assert int(keras.ops.convert_to_numpy(counter)) == 7
 
 
@@ -415,7 +503,7 @@ def test_a_budget_is_kept_and_said(minutes, epochs, capsys):
     out = capsys.readouterr().out
     assert history.epoch == epochs
     assert f"minutes={minutes:g}" in out
-    assert ("so only the head is fitted" in out) == (epochs == [0])
+    assert ("so nothing more is trained" in out) == (epochs == [0])
     assert ("3 of 3 epochs" in out) == (len(epochs) > 1)
 
 

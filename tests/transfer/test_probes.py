@@ -32,6 +32,22 @@ def test_probe_equals_scikit_learn_on_standardized_features(classes):
     )
 
 
+def test_held_out_loss_is_that_of_the_folds():
+    from sklearn.model_selection import StratifiedKFold
+
+    data = blobs(n=90, distance=0.7)
+    probe = fit_probe(data, seed=4)
+    losses = []
+    for train, test in StratifiedKFold(3, shuffle=True, random_state=4).split(
+        data.features, data.labels
+    ):
+        taught = fit_probe(data.take(train), strength=probe.strength)
+        chances = taught.predict_proba(data.features[test])
+        losses.append(-np.log(chances[np.arange(len(test)), data.labels[test]]).mean())
+    assert probe.held_out_loss == pytest.approx(np.mean(losses), rel=0.02)
+    assert fit_probe(data, strength=0.1).held_out_loss is None
+
+
 def test_penalty_is_chosen_by_held_out_loss():
     # With more features than examples a weak penalty overfits; with much data it doesn't.
     noisy = fit_probe(blobs(n=60, size=60, distance=0.1)).strength
